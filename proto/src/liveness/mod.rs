@@ -1,0 +1,1 @@
+//! Keepalives, the verdict on the peer, failover.

@@ -1,0 +1,1 @@
+//! One packet into the tunnel and out of it again.

@@ -1,0 +1,1 @@
+//! Headers as they stand on the wire.

@@ -1,0 +1,1 @@
+//! A userspace GRE tunnel endpoint for Linux over TUN devices.
