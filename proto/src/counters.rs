@@ -103,6 +103,12 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
+    /// Takes `n` of what was added back; only the cell's owner may call it.
+    #[inline]
+    pub fn take_back(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
     /// The number as last written.
     #[must_use]
     pub fn load(&self) -> u64 {
