@@ -1,1 +1,114 @@
-//! One packet into the tunnel and out of it again.
+//! One packet into the tunnel and out of it again (RFC 2784, 2890, 2983, 6040, 7676).
+//!
+//! Outbound: a [`Segment`](crate::offload::Segment) → [`Encap`] writes `outer IP | GRE | inner packet` into a [`Train`] → the
+//! socket. Inbound: GRE header and payload → [`Decap`] gives where the inner packet lies → coalescing and the TUN device.
+//!
+//! A GRE header's presence bits are the tunnel's outbound; inbound, a checksum is verified whenever it is there, a sequence
+//! number is looked at only by a tunnel with [`Parameters::sequence`], and the key has picked the tunnel already.
+
+mod decap;
+pub mod ecn;
+mod encap;
+mod fragment;
+pub mod icmp;
+pub mod mss;
+pub mod mtu;
+mod sequence;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use decap::Decap;
+pub use encap::{Encap, Refused};
+pub use sequence::RESTART_RUN;
+pub use train::Train;
+
+use core::net::IpAddr;
+
+use crate::wire::gre::GreKey;
+
+/// What one tunnel does to its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// Our outer address.
+    pub local: IpAddr,
+    /// The peer's outer address, of the same family.
+    pub remote: IpAddr,
+    /// The key that we send.
+    pub key_out: Option<GreKey>,
+    /// The key that the peer sends.
+    pub key_in: Option<GreKey>,
+    /// Send GRE checksums and require them.
+    pub checksum: bool,
+    /// Send sequence numbers and require them, newer from packet to packet.
+    pub sequence: bool,
+    /// The outer TTL.
+    pub ttl: Ttl,
+    /// The outer DSCP.
+    pub dscp_out: DscpOut,
+    /// The inner DSCP after decapsulation.
+    pub dscp_in: DscpIn,
+    /// The outer ECN field.
+    pub ecn: Ecn,
+    /// The outer don't-fragment bit.
+    pub df: Df,
+    /// What TCP MSS options are lowered to, both ways.
+    pub mss_clamp: Option<MssClamp>,
+}
+
+/// The outer TTL or hop limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// This one, from 1.
+    Fixed(u8),
+    /// The inner packet's.
+    Inherit,
+}
+
+/// The outer DSCP (RFC 2983 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DscpOut {
+    /// This one, 0 to 63: the ingress of the pipe model.
+    Fixed(u8),
+    /// The inner packet's: the uniform model.
+    Inherit,
+}
+
+/// The inner DSCP after decapsulation (RFC 2983 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DscpIn {
+    /// As it came: the pipe model.
+    Keep,
+    /// The outer packet's: the uniform model.
+    Copy,
+}
+
+/// The ingress mode of RFC 6040 section 4.1. Decapsulation is the same for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ecn {
+    /// Copies the inner field, for an egress that carries congestion marks over.
+    Normal,
+    /// Not-ECT, for an egress that would lose the marks.
+    Compatibility,
+}
+
+/// The outer don't-fragment bit, and over IPv6, which has no such bit, whether we may fragment at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Df {
+    /// Set. Larger packets than the path takes are dropped, save those of up to 1280 octets, which an IPv6 link has to carry
+    /// (RFC 8200 section 5) and which leave in outer fragments.
+    Set,
+    /// Clear. Larger packets leave in outer fragments.
+    Clear,
+    /// The inner packet's; an IPv6 packet counts as set.
+    Copy,
+}
+
+/// Upper bounds of TCP's maximum segment size, by inner family; `None` leaves that family alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MssClamp {
+    /// Over IPv4; less than 536 counts as 536.
+    pub v4: Option<u16>,
+    /// Over IPv6; less than 1220 counts as 1220.
+    pub v6: Option<u16>,
+}

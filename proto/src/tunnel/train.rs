@@ -1,0 +1,119 @@
+//! Packets ready to send: contiguous, in memory that is allocated once.
+
+/// Complete outer packets, one behind the other, each with the caller's index of where it goes.
+#[derive(Debug)]
+pub struct Train {
+    octets: Box<[u8]>,
+    used: usize,
+    cars: Vec<Car>,
+    packets_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Car {
+    end: usize,
+    destination: u32,
+}
+
+impl Train {
+    /// Room for `packets` packets of `octets` octets in all.
+    #[must_use]
+    pub fn new(packets: usize, octets: usize) -> Self {
+        Self {
+            octets: vec![0; octets].into_boxed_slice(),
+            used: 0,
+            cars: Vec::with_capacity(packets),
+            packets_max: packets,
+        }
+    }
+
+    /// Whether that many packets with that many octets in all still fit.
+    #[inline]
+    #[must_use]
+    pub fn has_room(&self, packets: usize, octets: usize) -> bool {
+        self.packets_max - self.cars.len() >= packets && self.octets.len() - self.used >= octets
+    }
+
+    /// Room for a packet of up to `octets` octets, holding what was there before; `None` if the train has to leave first.
+    #[inline]
+    pub fn reserve(&mut self, octets: usize) -> Option<&mut [u8]> {
+        if self.cars.len() == self.packets_max {
+            return None;
+        }
+        self.octets
+            .get_mut(self.used..self.used.checked_add(octets)?)
+    }
+
+    /// Makes the next `octets` of the reserved room a packet to `destination`. A reserved room may become several packets.
+    #[inline]
+    pub fn commit(&mut self, octets: usize, destination: u32) {
+        let end = self.used.saturating_add(octets);
+        if end <= self.octets.len() && self.cars.len() < self.packets_max {
+            self.cars.push(Car { end, destination });
+            self.used = end;
+        }
+    }
+
+    /// The packets in order, each with its destination.
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = (&[u8], u32)> {
+        let mut start = 0;
+        self.cars.iter().map(move |car| {
+            let packet = self.octets.get(start..car.end).unwrap_or_default();
+            start = car.end;
+            (packet, car.destination)
+        })
+    }
+
+    /// Whether there is nothing to send.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cars.is_empty()
+    }
+
+    /// Makes all room free again.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.cars.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_come_in_the_order_of_their_commits() {
+        let mut train = Train::new(3, 10);
+        train.reserve(5).unwrap().copy_from_slice(b"abcde");
+        train.commit(3, 7);
+        train.commit(2, 8);
+        train.reserve(4).unwrap()[..1].copy_from_slice(b"f");
+        train.commit(1, 9);
+        let packets: Vec<_> = train.packets().collect();
+        assert_eq!(packets, [(&b"abc"[..], 7), (&b"de"[..], 8), (&b"f"[..], 9)]);
+        assert_eq!(train.packets().len(), 3);
+    }
+
+    #[test]
+    fn a_full_train_takes_nothing_until_it_is_cleared() {
+        let mut train = Train::new(2, 100);
+        train.commit(60, 0);
+        assert!(train.reserve(41).is_none() && !train.has_room(1, 41));
+        assert!(train.reserve(40).is_some() && train.has_room(1, 40) && !train.has_room(2, 40));
+        train.commit(1, 0);
+        assert!(train.reserve(1).is_none() && !train.has_room(1, 1));
+        train.clear();
+        assert!(train.is_empty() && train.has_room(2, 100));
+        assert!(train.reserve(101).is_none());
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_not_committed() {
+        let mut train = Train::new(1, 4);
+        train.commit(5, 0);
+        train.commit(usize::MAX, 0);
+        assert!(train.is_empty());
+    }
+}
