@@ -1,1 +1,10 @@
 //! A userspace GRE tunnel endpoint for Linux over TUN devices.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod dataplane;
+pub mod demo;
+pub mod io;
+pub mod links;

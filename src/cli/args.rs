@@ -1,0 +1,119 @@
+//! The command line: every command and its options.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Userspace GRE tunnels that drop their interface when the peer stops answering.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "adit", version, max_term_width = 100)]
+pub struct Args {
+    /// The daemon's socket [default: the configuration's, or /run/adit.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One command.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show two sites, a tunnel, traffic, a dead peer and the recovery, in network namespaces
+    Demo(Demo),
+    /// Run the tunnels of a configuration in the foreground
+    Run(Run),
+    /// Set a tunnel up
+    Up(Tunnel),
+    /// Take a tunnel down until the next `up`
+    Down(Tunnel),
+    /// Show the tunnels' states
+    Status(Status),
+    /// Show a tunnel's counters
+    Counters(Counters),
+    /// Follow the tunnels' events, one JSON object a line
+    Events,
+    /// Check a configuration and show what it means
+    Check(Check),
+    /// Print a shell's completions
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands
+    Man(Man),
+}
+
+/// `adit demo`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Demo {
+    /// Leave the sites up and print the commands to play with them
+    #[arg(long)]
+    pub keep: bool,
+    /// Print JSON for machines
+    #[arg(long)]
+    pub json: bool,
+    /// How long TCP traffic is moved
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub seconds: u16,
+}
+
+/// `adit run`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Run {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// What is logged: a level (error, warn, info, debug, trace) or a filter
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+/// `adit up`, `adit down`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Tunnel {
+    /// The tunnel's name
+    pub name: String,
+}
+
+/// `adit status`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Status {
+    /// The tunnel's name; without it, all tunnels
+    pub name: Option<String>,
+    /// Print JSON for machines
+    #[arg(long, conflicts_with = "watch")]
+    pub json: bool,
+    /// Draw it anew each second until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `adit counters`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Counters {
+    /// The tunnel's name
+    pub name: String,
+    /// Print JSON for machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit check`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Check {
+    /// The configuration
+    pub file: PathBuf,
+}
+
+/// `adit completions`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `adit man`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Man {
+    /// Where the pages are written; without it, adit(1) is printed
+    pub dir: Option<PathBuf>,
+}

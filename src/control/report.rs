@@ -1,0 +1,187 @@
+//! What `status`, `counters` and `events` show: plain data, the same for people and for machines.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// The daemon and its tunnels at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// What the operator should know: another owner of protocol 47, an offload that fell back.
+    pub warnings: Vec<String>,
+    /// Packets of no tunnel that were dropped, by reason.
+    pub unassigned_drops: BTreeMap<String, u64>,
+    /// The tunnels, by name.
+    pub tunnels: Vec<TunnelStatus>,
+}
+
+/// One tunnel at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunnelStatus {
+    /// Its name.
+    pub name: String,
+    /// What it encapsulates in.
+    pub mode: String,
+    /// Its interface.
+    pub interface: String,
+    /// Where the interface lives; none is the daemon's own namespace.
+    pub netns: Option<String>,
+    /// Where its sockets live; none is the daemon's own namespace.
+    pub outer_netns: Option<String>,
+    /// `disabled`, `resolving`, `no-route`, `probing`, `up`, `suspect` or `down`.
+    pub state: String,
+    /// Why it is not up, in words.
+    pub reason: Option<String>,
+    /// How long it has been in this state.
+    pub state_ms: u64,
+    /// Our outer address.
+    pub local: Option<IpAddr>,
+    /// The peer's outer address.
+    pub remote: Option<IpAddr>,
+    /// The configured peers, in order of preference.
+    pub remotes: Vec<String>,
+    /// Which of them is in use, counted from 0.
+    pub remote_index: usize,
+    /// The interface's MTU.
+    pub mtu: Option<u16>,
+    /// Octets that the tunnel adds to a packet.
+    pub overhead: usize,
+    /// The outer path's MTU.
+    pub path_mtu: Option<u16>,
+    /// The longest time from the peer's death to the verdict; none when nothing watches the peer.
+    pub worst_case_ms: Option<u64>,
+    /// What the keepalive knows.
+    pub keepalive: Option<KeepaliveStatus>,
+    /// What the device does in one piece.
+    pub offload: BTreeMap<String, bool>,
+    /// Traffic counters by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Dropped packets by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What the kernel dropped before or behind adit: the device's queue, the socket's buffer.
+    pub kernel_drops: BTreeMap<String, u64>,
+    /// Keepalive requests of other dialects, by dialect; answered only where configured.
+    pub dialects: BTreeMap<String, u64>,
+    /// How often the peer was declared dead.
+    pub deaths: u64,
+    /// What last went wrong, in words.
+    pub last_error: Option<String>,
+}
+
+/// What a tunnel's keepalive knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeepaliveStatus {
+    /// Time from one request to the next.
+    pub period_ms: u64,
+    /// Unanswered requests that declare the peer dead.
+    pub retries: u16,
+    /// Requests sent over the path in use.
+    pub sent: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests before the newest one that have no answer.
+    pub lost: u64,
+    /// The last round trip.
+    pub rtt_us: Option<u64>,
+    /// The smallest round trip.
+    pub rtt_min_us: Option<u64>,
+    /// The mean round trip.
+    pub rtt_mean_us: Option<u64>,
+    /// The largest round trip.
+    pub rtt_max_us: Option<u64>,
+    /// How long ago the peer last proved that it is there.
+    pub since_last_proof_ms: Option<u64>,
+}
+
+/// Something that happened to a tunnel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// When, in microseconds since 1970.
+    pub unix_us: u64,
+    /// To which tunnel.
+    pub tunnel: String,
+    /// `up`, `suspect`, `recovered`, `down`, `failover`, `failback`, `resolve-failed`, `no-route`, `mtu`,
+    /// `interface-gone`, `interface-failed`, `enabled`, `disabled`, `offload`, `hook-failed`.
+    pub event: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The peer it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    /// From the last proof of life to the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_last_proof_ms: Option<u64>,
+    /// From the first unanswered request to the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_first_unanswered_ms: Option<u64>,
+    /// The computed bound of that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_case_ms: Option<u64>,
+    /// From the verdict until the carrier was off or on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier_us: Option<u64>,
+    /// The interface's new MTU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+}
+
+impl Event {
+    /// An event `name` of `tunnel` that happened at `at`.
+    #[must_use]
+    pub fn new(tunnel: &str, name: &str, at: Instant) -> Self {
+        let time = SystemTime::now()
+            .checked_sub(at.elapsed())
+            .unwrap_or_else(SystemTime::now);
+        let since_1970 = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            time: humantime::format_rfc3339_micros(time).to_string(),
+            unix_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+            tunnel: tunnel.to_owned(),
+            event: name.to_owned(),
+            reason: None,
+            remote: None,
+            since_last_proof_ms: None,
+            since_first_unanswered_ms: None,
+            worst_case_ms: None,
+            carrier_us: None,
+            mtu: None,
+        }
+    }
+
+    /// The same with a reason in words.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The same with the peer that it is about.
+    #[must_use]
+    pub fn about(mut self, remote: impl ToString) -> Self {
+        self.remote = Some(remote.to_string());
+        self
+    }
+}
+
+/// Whole milliseconds, as reports show them.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds, as reports show them.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

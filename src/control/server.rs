@@ -1,0 +1,238 @@
+//! The daemon's end of the control socket: one task a connection, every decision with the daemon's own loop.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{Event, Request, Response};
+
+/// Octets of the longest request line; a longer one ends the connection.
+const REQUEST_OCTETS: u64 = 4096;
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub request: Request,
+    /// Takes the answer.
+    pub answer: oneshot::Sender<Response>,
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug)]
+pub enum SocketError {
+    /// Another daemon, of this process number where known, has it.
+    InUse(PathBuf, String),
+    /// The operating system refused.
+    Refused(PathBuf, io::Error),
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(socket, pid) => write!(
+                f,
+                "another adit daemon (process {pid}) listens on {}: stop it, or give this one another --socket",
+                socket.display()
+            ),
+            Self::Refused(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SocketError {}
+
+/// The socket, and the lock beside it that says whose it is. Both files are removed at the end.
+#[derive(Debug)]
+pub struct Bound {
+    listener: UnixListener,
+    socket: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Bound {
+    /// Takes the lock of `socket`, removes what a killed daemon left there, and listens with mode 0600.
+    ///
+    /// # Errors
+    /// [`SocketError::InUse`] while another daemon lives, [`SocketError::Refused`] for what the system refuses.
+    pub fn open(socket: &Path) -> Result<Self, SocketError> {
+        let refused = |path: &Path| {
+            let path = path.to_owned();
+            move |error| SocketError::Refused(path.clone(), error)
+        };
+        if let Some(folder) = socket
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(folder)
+                .map_err(refused(folder))?;
+        }
+        let lock_path = socket.with_extension("lock");
+        let lock = take_lock(&lock_path, socket)?;
+        match fs::remove_file(socket) {
+            Ok(()) => {
+                tracing::info!(socket = %socket.display(), "removed the socket of a daemon that was killed")
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(SocketError::Refused(socket.to_owned(), error)),
+        }
+        let listener = bind_private(socket).map_err(refused(socket))?;
+        Ok(Self {
+            listener,
+            socket: socket.to_owned(),
+            lock_path,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // The lock file goes last: while it is there and locked, nobody else takes the socket's name.
+        let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+fn take_lock(path: &Path, socket: &Path) -> Result<File, SocketError> {
+    let refused = |error: io::Error| SocketError::Refused(path.to_owned(), error);
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(refused)?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = lock.read_to_string(&mut pid);
+        return Err(SocketError::InUse(socket.to_owned(), pid.trim().to_owned()));
+    }
+    lock.set_len(0).map_err(refused)?;
+    lock.rewind().map_err(refused)?;
+    writeln!(lock, "{}", std::process::id()).map_err(refused)?;
+    Ok(lock)
+}
+
+/// Binds under a name that nobody knows, narrows the mode, then renames: the socket is never open to others.
+fn bind_private(socket: &Path) -> io::Result<UnixListener> {
+    let mut hidden = socket.as_os_str().to_owned();
+    hidden.push(format!(".{}", std::process::id()));
+    let hidden = PathBuf::from(hidden);
+    let _ = fs::remove_file(&hidden);
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&hidden, socket))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&hidden);
+        })?;
+    Ok(listener)
+}
+
+/// Accepts clients for ever; each request goes to `calls`, events come from `events`.
+pub async fn serve(bound: &Bound, calls: mpsc::Sender<Call>, events: broadcast::Sender<Event>) {
+    loop {
+        match bound.listener.accept().await {
+            Ok((stream, _)) => {
+                let (calls, events) = (calls.clone(), events.subscribe());
+                tokio::spawn(async move {
+                    if let Err(error) = attend(stream, calls, events).await {
+                        tracing::debug!(%error, "a control client went away");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn attend(
+    stream: UnixStream,
+    calls: mpsc::Sender<Call>,
+    mut events: broadcast::Receiver<Event>,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = tokio::io::AsyncReadExt::take(&mut reader, REQUEST_OCTETS);
+        if limited.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        let response = match serde_json::from_slice(&line) {
+            Ok(Request::Events) => {
+                send(&mut writer, &Response::Done).await?;
+                return stream_events(&mut reader, &mut writer, &mut events).await;
+            }
+            Ok(request) => call(&calls, request).await,
+            Err(error) => Response::Refused(format!("not a request: {error}")),
+        };
+        send(&mut writer, &response).await?;
+    }
+}
+
+async fn call(calls: &mpsc::Sender<Call>, request: Request) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if calls.send(Call { request, answer }).await.is_err() {
+        return Response::Refused("the daemon is stopping".to_owned());
+    }
+    answered
+        .await
+        .unwrap_or_else(|_| Response::Refused("the daemon is stopping".to_owned()))
+}
+
+async fn stream_events(
+    reader: &mut (impl tokio::io::AsyncRead + Unpin),
+    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    events: &mut broadcast::Receiver<Event>,
+) -> io::Result<()> {
+    let mut octet = [0];
+    loop {
+        tokio::select! {
+            read = tokio::io::AsyncReadExt::read(reader, &mut octet) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+            }
+            event = events.recv() => match event {
+                Ok(event) => send(writer, &Response::Event(Box::new(event))).await?,
+                Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    let why = format!("{lost} events were lost: this client reads too slowly");
+                    send(writer, &Response::Refused(why)).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn send(
+    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    response: &Response,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(response)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}

@@ -1,0 +1,81 @@
+//! The configuration of a tunnel in the words of those who carry it out.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use adit_proto::liveness::{self, LivenessConfig, Pace, Path};
+use adit_proto::offload::Coalescing;
+use adit_proto::tunnel::{MssClamp, Parameters, mtu};
+
+use crate::config::{self, Keepalive, Mtu, TunnelConfig};
+use crate::io::tun::OffloadSwitches;
+
+/// How the tunnel encapsulates over `path`, or over IPv4 while there is none, for an interface MTU of `mtu` octets.
+pub(super) fn parameters(config: &TunnelConfig, path: Option<Path>, mtu: u16) -> Parameters {
+    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let (local, remote) = path.map_or((nowhere, nowhere), |path| (path.local, path.remote));
+    config.parameters(local, remote, mtu)
+}
+
+/// Octets that the tunnel adds to a packet over `path`; without one, as over IPv4.
+pub(super) fn overhead(config: &TunnelConfig, path: Option<Path>) -> usize {
+    mtu::overhead(&parameters(config, path, 0))
+}
+
+/// The interface's MTU over an outer path of `path_mtu` octets: the configured one, or what is left of the path's.
+pub(super) fn inner_mtu(config: &TunnelConfig, path: Option<Path>, path_mtu: u16) -> u16 {
+    let mut prefixes = config.addresses.iter().chain(&config.routes);
+    let carries_ipv6 = prefixes.any(|prefix| prefix.address.is_ipv6());
+    match config.mtu {
+        Mtu::Fixed(octets) => octets,
+        Mtu::Auto => mtu::inner_mtu(path_mtu, overhead(config, path), carries_ipv6),
+    }
+}
+
+/// The clamp that goes with an interface's MTU of `mtu` octets; none where it does not depend on it.
+pub(super) fn clamp_of_mtu(config: &TunnelConfig, mtu: u16) -> Option<MssClamp> {
+    (config.mss_clamp == config::MssClamp::Auto).then(|| MssClamp::for_mtu(mtu))
+}
+
+/// How the tunnel's peer is watched; `tunnel` tells its keepalives from those of other tunnels.
+pub(super) fn liveness(config: &TunnelConfig, tunnel: u32) -> LivenessConfig {
+    LivenessConfig {
+        keepalive: config
+            .keepalive
+            .as_ref()
+            .map(|keepalive| liveness::Keepalive {
+                pace: pace(keepalive),
+                payload: keepalive.payload,
+            }),
+        initial: config.initial,
+        damping: config.damping,
+        key_in: config.gre.key_in,
+        tunnel_id: tunnel,
+    }
+}
+
+/// The longest time from the peer's death to the verdict; none when nothing watches the peer.
+pub(super) fn worst_case(config: &TunnelConfig) -> Option<Duration> {
+    config
+        .keepalive
+        .as_ref()
+        .map(|keepalive| pace(keepalive).worst_case())
+}
+
+fn pace(keepalive: &Keepalive) -> Pace {
+    Pace::new(keepalive.period, keepalive.retries)
+}
+
+pub(super) fn switches(config: &TunnelConfig) -> OffloadSwitches {
+    OffloadSwitches {
+        tso: config.offload.tso,
+        uso: config.offload.uso,
+    }
+}
+
+pub(super) fn coalescing(config: &TunnelConfig) -> Coalescing {
+    Coalescing {
+        tcp: config.offload.tcp_coalesce,
+        udp: config.offload.udp_coalesce,
+    }
+}

@@ -1,0 +1,199 @@
+//! The daemon's hand on the workers: bounded mailboxes, each with an eventfd that wakes its worker.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use adit_proto::counters::Counters;
+use adit_proto::liveness::Path;
+use adit_proto::tunnel::MssClamp;
+use adit_proto::wire::gre::GreKey;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::{mpsc, oneshot};
+
+use super::pin;
+use super::worker::{Worker, WorkerConfig};
+use super::{Command, NewTunnel, Reading, SocketOffer, TunnelId, WorkerNotice};
+use crate::config::Pin;
+use crate::io::netns::NetnsId;
+use crate::io::tun::TunDevice;
+use crate::links::LinkSender;
+
+/// Commands that may wait in a worker's mailbox; the sender waits beyond that.
+const QUEUED_COMMANDS: usize = 256;
+
+/// How long a worker may take to say what it knows.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Mailbox {
+    commands: SyncSender<Command>,
+    wake: OwnedFd,
+    unassigned: Arc<Counters>,
+}
+
+/// All workers.
+#[derive(Clone, Debug)]
+pub struct Plane {
+    mailboxes: Arc<[Mailbox]>,
+}
+
+impl Plane {
+    /// Starts `workers` threads, pinned as `pin` says.
+    ///
+    /// # Errors
+    /// What the system says when it gives no thread, epoll or eventfd.
+    pub fn start(
+        workers: u16,
+        pins: &Pin,
+        links: &LinkSender,
+        notices: &mpsc::Sender<WorkerNotice>,
+    ) -> io::Result<Self> {
+        let cpus = pin::choose(pins)?;
+        let mailboxes = (0..workers.max(1)).map(|number| {
+            let (commands, mailbox) = sync_channel(QUEUED_COMMANDS);
+            let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let unassigned = Arc::new(Counters::default());
+            let worker = Worker::new(WorkerConfig {
+                commands: mailbox,
+                wake: wake.try_clone()?,
+                links: links.clone(),
+                notices: notices.clone(),
+                unassigned: unassigned.clone(),
+            })?;
+            let cpu = cpus.get(usize::from(number) % cpus.len().max(1)).copied();
+            std::thread::Builder::new()
+                .name(format!("adit-worker-{number}"))
+                .spawn(move || {
+                    if let Some(cpu) = cpu
+                        && let Err(error) = pin::pin_thread(cpu)
+                    {
+                        tracing::warn!(cpu, %error, "the worker runs unpinned");
+                    }
+                    worker.run();
+                })?;
+            Ok(Mailbox {
+                commands,
+                wake,
+                unassigned,
+            })
+        });
+        Ok(Self {
+            mailboxes: mailboxes.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Counters of the packets that belong to no tunnel, one cell a worker.
+    pub fn unassigned(&self) -> impl Iterator<Item = &Counters> {
+        self.mailboxes.iter().map(|mailbox| &*mailbox.unassigned)
+    }
+
+    /// Gives a tunnel to its worker.
+    pub fn add(&self, tunnel: NewTunnel) {
+        self.post(tunnel.id, Command::Add(Box::new(tunnel)));
+    }
+
+    /// Takes a tunnel from its worker and waits until that has let go of it.
+    pub async fn remove(&self, tunnel: TunnelId) {
+        let (done, removed) = oneshot::channel();
+        self.post(tunnel, Command::Remove(tunnel, done));
+        // An error says that the worker is gone, and the tunnel with it.
+        let _ = removed.await;
+    }
+
+    /// What the worker knows of a tunnel; none when it does not have it, or does not answer within a second.
+    pub async fn read(&self, tunnel: TunnelId) -> Option<Reading> {
+        let (reply, reading) = oneshot::channel();
+        self.post(tunnel, Command::Read(tunnel, reply));
+        tokio::time::timeout(PATIENCE, reading).await.ok()?.ok()
+    }
+
+    /// Gives a tunnel its device.
+    pub fn attach(&self, tunnel: TunnelId, device: Arc<TunDevice>) {
+        self.post(tunnel, Command::Attach(tunnel, device));
+    }
+
+    /// Takes a tunnel's device away.
+    pub fn detach(&self, tunnel: TunnelId) {
+        self.post(tunnel, Command::Detach(tunnel));
+    }
+
+    /// Sends a tunnel by another way, or by none. Nothing happens if it goes that way already.
+    pub fn set_path(&self, tunnel: TunnelId, path: Option<(Path, SocketOffer)>) {
+        self.post(tunnel, Command::SetPath(tunnel, path));
+    }
+
+    /// Probes the preferred remote beside the one in use.
+    pub fn probe_preferred(
+        &self,
+        tunnel: TunnelId,
+        path: Path,
+        steady: Duration,
+        socket: SocketOffer,
+    ) {
+        self.post(
+            tunnel,
+            Command::ProbePreferred(tunnel, path, steady, socket),
+        );
+    }
+
+    /// Says how large an outer packet may be.
+    pub fn set_path_mtu(&self, tunnel: TunnelId, octets: u16) {
+        self.post(tunnel, Command::SetPathMtu(tunnel, octets));
+    }
+
+    /// Says what TCP's maximum segment size is lowered to, both ways.
+    pub fn set_mss_clamp(&self, tunnel: TunnelId, clamp: MssClamp) {
+        self.post(tunnel, Command::SetMssClamp(tunnel, clamp));
+    }
+
+    /// Tells the other workers which packets are `tunnel`'s: every raw socket gets a copy, and theirs is no stranger's.
+    pub fn tell_others(
+        &self,
+        tunnel: TunnelId,
+        netns: Option<NetnsId>,
+        remote: std::net::IpAddr,
+        key: Option<GreKey>,
+        known: bool,
+    ) {
+        let owner = self.owner(tunnel);
+        for (number, mailbox) in self.mailboxes.iter().enumerate() {
+            if number != owner {
+                mailbox.post(Command::Foreign {
+                    netns,
+                    remote,
+                    key,
+                    known,
+                });
+            }
+        }
+    }
+
+    /// Ends the workers.
+    pub fn stop(&self) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.post(Command::Stop);
+        }
+    }
+
+    fn owner(&self, tunnel: TunnelId) -> usize {
+        tunnel.0 as usize % self.mailboxes.len().max(1)
+    }
+
+    fn post(&self, tunnel: TunnelId, command: Command) {
+        if let Some(mailbox) = self.mailboxes.get(self.owner(tunnel)) {
+            mailbox.post(command);
+        }
+    }
+}
+
+impl Mailbox {
+    fn post(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            // A full counter wakes the worker as well as one more.
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Routes of the main table, and the kernel's own answer to "which way".
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "netlink's enumerations grow with the kernel"
+)]
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
+    RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
+
+use super::address::{Prefix, family_of};
+use super::netlink::{Netlink, NetlinkError};
+use super::raw::Family;
+
+/// The protocol number under which adit installs routes, by which it finds its own again.
+pub const ROUTE_PROTOCOL: u8 = 0xad;
+
+/// What happens to a packet that a route matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteKind {
+    /// It is forwarded.
+    #[default]
+    Unicast,
+    /// It is dropped and its sender told so (ICMP host unreachable).
+    Unreachable,
+}
+
+/// A route of the main table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What it matches; host bits must be zero.
+    pub destination: Prefix,
+    /// What it does.
+    pub kind: RouteKind,
+    /// Interface index.
+    pub interface: Option<u32>,
+    /// Next hop.
+    pub gateway: Option<IpAddr>,
+    /// Source address for packets that have none yet.
+    pub source: Option<IpAddr>,
+    /// Metric: the lowest of equal prefixes wins. None: the kernel's default (0 for IPv4, 1024 for IPv6).
+    pub metric: Option<u32>,
+    /// MTU of the path in octets, when it is not the interface's.
+    pub mtu: Option<u32>,
+    /// Who installed it (`ip route … proto`).
+    pub protocol: u8,
+}
+
+impl Route {
+    /// A route of ours through an interface.
+    pub fn through(destination: Prefix, interface: u32) -> Self {
+        Self {
+            destination,
+            kind: RouteKind::Unicast,
+            interface: Some(interface),
+            gateway: None,
+            source: None,
+            metric: None,
+            mtu: None,
+            protocol: ROUTE_PROTOCOL,
+        }
+    }
+}
+
+/// Which routes to list; None means any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteFilter {
+    /// Address family.
+    pub family: Option<Family>,
+    /// Interface index.
+    pub interface: Option<u32>,
+    /// Protocol number.
+    pub protocol: Option<u8>,
+}
+
+/// The way that the kernel takes to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteTo {
+    /// Index of the interface by which packets leave.
+    pub interface: u32,
+    /// Source address that the kernel would choose (the one asked with, if any).
+    pub source: IpAddr,
+    /// Next hop; None when the address is on the link.
+    pub gateway: Option<IpAddr>,
+    /// MTU of the path in octets: the smaller of the interface's and the route's. What the kernel learned from ICMP is left out:
+    /// it believes messages that quote no key, or an echo request that never was.
+    pub mtu: u32,
+    /// The address is one of this host's own.
+    pub local: bool,
+}
+
+impl Netlink {
+    /// Adds a route; EEXIST when there is one of the same destination and metric.
+    pub fn add_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        self.new_route(route, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Adds a route or replaces the one of the same destination and metric.
+    pub fn replace_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        self.new_route(route, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Removes the route with the same destination, interface, metric and protocol; ESRCH when there is none.
+    pub fn remove_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        self.change(
+            || format!("remove route {}", route.destination),
+            RouteNetlinkMessage::DelRoute(message_of(route)),
+            0,
+        )
+    }
+
+    /// The unicast and unreachable routes of the main table that fit the filter.
+    pub fn routes(&mut self, filter: RouteFilter) -> Result<Vec<Route>, NetlinkError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = match filter.family {
+            Some(Family::V4) => AddressFamily::Inet,
+            Some(Family::V6) => AddressFamily::Inet6,
+            None => AddressFamily::Unspec,
+        };
+        message.header.protocol = RouteProtocol::from(filter.protocol.unwrap_or_default());
+        message
+            .attributes
+            .extend(filter.interface.map(RouteAttribute::Oif));
+        let request = RouteNetlinkMessage::GetRoute(message);
+        let answers = match self.dump("list routes", &request) {
+            // A filter by an interface that is gone.
+            Err(error) if error.errno() == Errno::NODEV => Vec::new(),
+            answers => answers?,
+        };
+        let routes = answers.iter().filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(message) => route_from(message),
+            _ => None,
+        });
+        let wanted = |route: &Route| {
+            filter
+                .interface
+                .is_none_or(|index| route.interface == Some(index))
+                && filter
+                    .protocol
+                    .is_none_or(|protocol| route.protocol == protocol)
+        };
+        Ok(routes.filter(wanted).collect())
+    }
+
+    /// Asks which way packets to `destination` (from `source`, if given) take.
+    ///
+    /// Errors: ENETUNREACH or EHOSTUNREACH when there is no way, ENETUNREACH or EINVAL when `source` is not an address of this host.
+    pub fn route_to(
+        &mut self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+    ) -> Result<RouteTo, NetlinkError> {
+        let operation = || format!("find the route to {destination}");
+        let mut message = RouteMessage::default();
+        message.header.address_family = family_of(destination);
+        message.header.destination_prefix_length = Prefix::host(destination).length;
+        message
+            .attributes
+            .push(RouteAttribute::Destination(destination.into()));
+        if let Some(source) = source {
+            message.header.source_prefix_length = Prefix::host(source).length;
+            message
+                .attributes
+                .push(RouteAttribute::Source(source.into()));
+        }
+        let answer = self.which_way(operation, message.clone())?;
+        let unreachable = || NetlinkError::new(operation(), Errno::NETUNREACH);
+        let mut found = Attributes::of(&answer);
+        let interface = found.interface.ok_or_else(unreachable)?;
+        let source = source.or(found.source).ok_or_else(unreachable)?;
+        if found.expires {
+            message.header.flags |= RouteFlags::FibMatch;
+            found.mtu = Attributes::of(&self.which_way(operation, message)?).mtu;
+        }
+        let link = self.link(interface)?.ok_or_else(unreachable)?;
+        Ok(RouteTo {
+            interface,
+            source,
+            gateway: found.gateway,
+            mtu: found.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu)),
+            local: answer.header.kind == RouteType::Local,
+        })
+    }
+
+    fn which_way(
+        &mut self,
+        operation: impl Fn() -> String,
+        message: RouteMessage,
+    ) -> Result<RouteMessage, NetlinkError> {
+        match self.get(&operation, RouteNetlinkMessage::GetRoute(message))? {
+            Some(RouteNetlinkMessage::NewRoute(message)) => Ok(message),
+            _ => Err(NetlinkError::new(operation(), Errno::PROTO)),
+        }
+    }
+
+    fn new_route(&mut self, route: &Route, flags: u16) -> Result<(), NetlinkError> {
+        self.change(
+            || format!("add route {}", route.destination),
+            RouteNetlinkMessage::NewRoute(message_of(route)),
+            flags,
+        )
+    }
+}
+
+/// The attributes of a route message that matter here.
+#[derive(Default)]
+struct Attributes {
+    destination: Option<IpAddr>,
+    interface: Option<u32>,
+    gateway: Option<IpAddr>,
+    source: Option<IpAddr>,
+    metric: Option<u32>,
+    mtu: Option<u32>,
+    table: Option<u32>,
+    /// It will not last: it came with a router's advertisement, or an ICMP message changed it.
+    expires: bool,
+}
+
+impl Attributes {
+    fn of(message: &RouteMessage) -> Self {
+        let mut found = Self::default();
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Destination(value) => found.destination = address(value),
+                RouteAttribute::Oif(value) => found.interface = Some(*value),
+                RouteAttribute::Gateway(value) => found.gateway = address(value),
+                RouteAttribute::PrefSource(value) => found.source = address(value),
+                RouteAttribute::Priority(value) => found.metric = Some(*value),
+                RouteAttribute::Table(value) => found.table = Some(*value),
+                RouteAttribute::Metrics(values) => found.mtu = values.iter().find_map(mtu),
+                RouteAttribute::CacheInfo(info) => found.expires = info.expires != 0,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Reads a route out of a netlink message; None unless it is a unicast or unreachable one of the main table.
+pub(super) fn route_from(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    let found = Attributes::of(message);
+    let kind = match header.kind {
+        RouteType::Unicast => RouteKind::Unicast,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        _ => return None,
+    };
+    let unspecified = match header.address_family {
+        AddressFamily::Inet => IpAddr::from([0; 4]),
+        AddressFamily::Inet6 => IpAddr::from([0; 16]),
+        _ => return None,
+    };
+    let table = found.table.unwrap_or(u32::from(header.table));
+    (table == u32::from(RouteHeader::RT_TABLE_MAIN)).then(|| Route {
+        destination: Prefix::new(
+            found.destination.unwrap_or(unspecified),
+            header.destination_prefix_length,
+        ),
+        kind,
+        interface: found.interface,
+        gateway: found.gateway,
+        source: found.source,
+        metric: found.metric,
+        mtu: found.mtu,
+        protocol: header.protocol.into(),
+    })
+}
+
+fn message_of(route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family_of(route.destination.address);
+    message.header.destination_prefix_length = route.destination.length;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::from(route.protocol);
+    message.header.scope = match (route.destination.address, route.gateway, route.kind) {
+        (IpAddr::V4(_), None, RouteKind::Unicast) => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
+    message.header.kind = match route.kind {
+        RouteKind::Unicast => RouteType::Unicast,
+        RouteKind::Unreachable => RouteType::Unreachable,
+    };
+    let attributes = &mut message.attributes;
+    attributes.push(RouteAttribute::Destination(
+        route.destination.address.into(),
+    ));
+    attributes.extend(route.interface.map(RouteAttribute::Oif));
+    attributes.extend(
+        route
+            .gateway
+            .map(|address| RouteAttribute::Gateway(address.into())),
+    );
+    attributes.extend(
+        route
+            .source
+            .map(|address| RouteAttribute::PrefSource(address.into())),
+    );
+    attributes.extend(route.metric.map(RouteAttribute::Priority));
+    attributes.extend(
+        route
+            .mtu
+            .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])),
+    );
+    message
+}
+
+fn address(value: &RouteAddress) -> Option<IpAddr> {
+    match value {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+fn mtu(metric: &RouteMetric) -> Option<u32> {
+    match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu),
+        _ => None,
+    }
+}
