@@ -1,0 +1,45 @@
+//! What the namespace tests share: sites in namespaces, daemons in them, a way to wait for what they do.
+//!
+//! Everything is taken away when it goes out of scope, also in a test that fails. What a killed run left (names carry the process
+//! number) is taken away by the next one.
+#![expect(dead_code, reason = "each test crate uses a part of what is here")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails"
+)]
+
+mod daemon;
+mod namespace;
+
+use std::time::{Duration, Instant};
+
+// Aliases and no imports: what a test crate leaves out is dead code, which is expected, and no unused import.
+pub(crate) type Daemon = daemon::Daemon;
+pub(crate) type Events = daemon::Events;
+pub(crate) type Namespace = namespace::Namespace;
+pub(crate) type Sites = namespace::Sites;
+
+/// What the scheduler may add to a protocol's deadline.
+pub(crate) const SLACK: Duration = Duration::from_millis(300);
+
+/// Asks `probe` until it has an answer, and fails with `what` after `patience`.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    patience: Duration,
+    mut probe: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(
+            start.elapsed() < patience,
+            "not within {patience:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

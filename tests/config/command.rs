@@ -1,0 +1,193 @@
+//! `adit check`, `adit completions` and `adit man`, run as a user runs them.
+
+use std::process::{Command, Output, Stdio};
+
+fn adit(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_adit"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn check(text: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("adit.toml");
+    std::fs::write(&path, text).unwrap();
+    adit(&["check", path.to_str().unwrap()])
+}
+
+#[test]
+fn check_shows_what_each_tunnel_means() {
+    let output = check(
+        r#"
+[tunnel.branch]
+mode = "gre"
+remote = ["198.51.100.2", "198.51.100.3"]
+addresses = ["10.9.0.1/30"]
+routes = ["10.20.0.0/16"]
+netns = "blue"
+gre = { key = 42 }
+keepalive = { period = "5s", retries = 3 }
+[tunnel.six]
+mode = "gre"
+remote = "2001:db8::2"
+mtu = 1400
+on-dead = ["delete"]
+gre = { checksum = true, sequence = true, key = { in = 1 } }
+keepalive = { profile = "cisco", payload = false }
+"#,
+    );
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "\
+tunnel branch (gre)
+  interface  branch in namespace blue
+  sockets    in the namespace of adit
+  remote     198.51.100.2, 198.51.100.3
+  addresses  10.9.0.1/30
+  routes     10.20.0.0/16
+  overhead   28 octets over IPv4: IPv4 20, GRE 8
+  mtu        auto: 1472 on a path of 1500
+  keepalive  every 5s, 3 retries, profile huawei, authenticated
+  detection  a dead peer is found after 20.01 s at worst
+  on dead    carrier off, routes withdrawn
+tunnel six (gre)
+  interface  six in the namespace of adit
+  sockets    in the namespace of adit
+  remote     2001:db8::2
+  overhead   52 octets over IPv6: IPv6 40, GRE 12
+  mtu        1400: needs a path of 1452 for packets without fragments
+  keepalive  every 10s, 3 retries, profile cisco, without payload
+  detection  a dead peer is found after 40.01 s at worst
+  on dead    interface deleted
+"
+    );
+}
+
+#[test]
+fn check_fails_with_the_report_on_stderr_and_without_color_outside_a_terminal() {
+    let output = check("[tunnel.a]\nmode = \"gre\"\nremote = \"198.51.100.2\"\nmtu = 900\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert!(report.contains("adit.toml:4:7"), "{report}");
+    assert!(
+        report.contains("error: tunnel \"a\": mtu 900 below minimum 1280"),
+        "{report}"
+    );
+    assert!(!report.contains('\u{1b}'));
+}
+
+#[test]
+fn check_warns_and_succeeds_without_keepalive_and_with_a_hook_that_cannot_run() {
+    let output = check(
+        "[tunnel.a]\nmode = \"gre\"\nremote = \"gw.example\"\n\
+         [tunnel.b]\nmode = \"gre\"\nremote = \"198.51.100.2\"\nkeepalive = true\non-dead = [\"hook\"]\nhook = [\"/nonexistent/program\"]\n",
+    );
+    assert!(output.status.success());
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("  overhead   24 octets over IPv4: IPv4 20, GRE 4\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("  overhead   44 octets over IPv6: IPv6 40, GRE 4\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("  detection  none: the tunnel never drops when the peer dies\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("  warning    hook /nonexistent/program is not an executable file\n"),
+        "{shown}"
+    );
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        warnings.starts_with("warning: tunnel \"a\": without keepalive"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn every_shell_gets_completions_that_know_the_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = adit(&["completions", shell]);
+        assert!(output.status.success());
+        let script = String::from_utf8(output.stdout).unwrap();
+        for command in ["demo", "run", "status", "counters", "events", "check"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+}
+
+#[test]
+fn man_prints_the_page_or_writes_one_for_each_command() {
+    let page = String::from_utf8(adit(&["man"]).stdout).unwrap();
+    assert!(page.contains(".TH adit 1"), "{page}");
+    let directory = tempfile::tempdir().unwrap();
+    assert!(
+        adit(&["man", directory.path().to_str().unwrap()])
+            .status
+            .success()
+    );
+    for page in ["adit.1", "adit-run.1", "adit-check.1", "adit-status.1"] {
+        assert!(directory.path().join(page).is_file(), "{page}");
+    }
+    let failed = adit(&["man", "/nonexistent"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(!failed.stderr.is_empty());
+}
+
+#[test]
+fn a_closed_pipe_is_not_an_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_adit"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success());
+}
+
+#[test]
+fn the_command_line_knows_every_command_and_refuses_what_excludes_each_other() {
+    let help = String::from_utf8(adit(&["--help"]).stdout).unwrap();
+    for command in [
+        "demo",
+        "run",
+        "up",
+        "down",
+        "status",
+        "counters",
+        "events",
+        "check",
+        "completions",
+        "man",
+    ] {
+        assert!(
+            help.lines()
+                .any(|line| line.trim_start().starts_with(command)),
+            "{command}: {help}"
+        );
+    }
+    for wrong in [
+        &["status", "--json", "--watch"][..],
+        &["demo", "--seconds", "0"],
+        &["run"],
+        &["up"],
+        &["check"],
+        &["completions", "sh"],
+    ] {
+        assert_eq!(adit(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
