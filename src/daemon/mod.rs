@@ -76,7 +76,7 @@ pub(super) enum Message {
     /// A tunnel's interface is to be made again.
     Remake(TunnelId, u64),
     /// What a router said of a tunnel's path is too old to believe.
-    ForgetMtu(TunnelId, u16),
+    ForgetMtu(TunnelId),
 }
 
 /// Runs the daemon in the foreground until SIGTERM or SIGINT.

@@ -47,12 +47,13 @@ impl Daemon {
                     self.remake(id).await;
                 }
             }
-            Message::ForgetMtu(id, octets) => {
-                if let Some(tunnel) = self.tunnels.get_mut(&id)
-                    && tunnel.reported_mtu == Some(octets)
-                {
+            Message::ForgetMtu(id) => {
+                if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                    tunnel.forgets_mtu = false;
                     tunnel.reported_mtu = None;
-                    self.apply_mtu(id);
+                    if tunnel.path.is_some() {
+                        self.apply_mtu(id);
+                    }
                 }
             }
         }
@@ -97,7 +98,10 @@ impl Daemon {
             WorkerNotice::PathMtu(id, octets) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.reported_mtu = Some(octets);
-                    self.later(REPORTED_MTU_FOR, Message::ForgetMtu(id, octets));
+                    // One timer, however many routers say so how often.
+                    if !std::mem::replace(&mut tunnel.forgets_mtu, true) {
+                        self.later(REPORTED_MTU_FOR, Message::ForgetMtu(id));
+                    }
                     self.apply_mtu(id);
                 }
             }

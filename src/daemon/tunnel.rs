@@ -39,6 +39,8 @@ pub(super) struct Managed {
     pub(super) path_mtu: Option<u16>,
     /// What a router on the path said, below what the route says.
     pub(super) reported_mtu: Option<u16>,
+    /// A timer runs that takes it back.
+    pub(super) forgets_mtu: bool,
     pub(super) mtu: u16,
     /// Why no path could be had.
     pub(super) trouble: Option<Failure>,
@@ -76,6 +78,7 @@ impl Daemon {
             path: None,
             path_mtu: None,
             reported_mtu: None,
+            forgets_mtu: false,
             mtu: 0,
             trouble: None,
             since: Instant::now(),

@@ -68,16 +68,19 @@ impl Worker {
         let Some(path) = tunnel.liveness.path() else {
             return false;
         };
-        let request = match tunnel.answerer.handle_request(now, path, header, payload) {
-            Ok(None) => return false,
-            Ok(Some(reply)) => tunnel.decap.verify_checksum(header, gre).map(|()| reply),
-            Err(reason) => Err(reason),
+        let Some(request) = tunnel
+            .answerer
+            .handle_request(now, path, header, payload)
+            .transpose()
+        else {
+            return false;
         };
         tunnel.counters.keepalive_requests_received.add(1);
-        if tunnel.decap.verify_checksum(header, gre).is_ok() {
+        let checked = tunnel.decap.verify_checksum(header, gre);
+        if checked.is_ok() {
             tunnel.decap.observe_sequence(header, &tunnel.counters);
         }
-        let reply = match request {
+        let reply = match request.and_then(|reply| checked.map(|()| reply)) {
             Ok(reply) => reply,
             Err(reason) => {
                 tunnel.counters.drop_packet(reason);
