@@ -8,7 +8,8 @@
 # What is missing is installed: system tools by apt, cargo-deny and cargo-fuzz under target/tools. Nothing is left out.
 # The last line counts the tests that ran.
 #
-# Environment: ADIT_FUZZ_SECONDS (for each fuzz target; default 60).
+# Environment: ADIT_FUZZ_SECONDS (for each fuzz target; default 60), ADIT_SOAK_SECONDS (how long the mixed load of tests/soak lasts;
+# default 30).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec </dev/null
@@ -40,8 +41,9 @@ trap 'exit 143' TERM
 # What the steps below call, as PACKAGE:COMMAND or PACKAGE:FILE.
 system_tools=(
   netbase:/etc/protocols gcc:cc g++:c++ libc6-dev:/usr/include/stdio.h
-  iproute2:ip ethtool:ethtool nftables:nft iputils-ping:ping procps:sysctl util-linux:setpriv iperf3:iperf3
+  perl-base:perl python3:/usr/bin/python3 iproute2:ip ethtool:ethtool tcpdump:tcpdump nftables:nft iputils-ping:ping procps:sysctl util-linux:setpriv iperf3:iperf3
   user-mode-linux:linux.uml busybox-static:busybox kmod:modprobe
+  python3-scapy:/usr/lib/python3/dist-packages/scapy/layers/ipsec.py python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
   shellcheck:shellcheck
 )
 

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use adit_proto::counters::Counters;
 use adit_proto::offload::{VnetHeader, split};
-use adit_proto::tunnel::{Decap, Df, DscpIn, DscpOut, Ecn, Encap, Parameters, Train, Ttl};
+use adit_proto::tunnel::{Decap, Df, DscpIn, DscpOut, Ecn, Encap, Mode, Parameters, Train, Ttl};
 use adit_proto::wire::gre::{self, GreKey};
 use adit_proto::wire::ip::IPV4_OCTETS;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -35,6 +35,9 @@ fn parameters(checked: bool) -> Parameters {
         ecn: Ecn::Normal,
         df: Df::Set,
         mss_clamp: None,
+        mode: Mode::Gre,
+        udp: None,
+        tfc_octets: 0,
     }
 }
 

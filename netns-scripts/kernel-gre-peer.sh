@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Linux kernel with its own GRE as the far end of a tunnel: User-Mode Linux, an ordinary process, no image and no KVM.
+# A Linux kernel with its own GRE and ESP as the far end of a tunnel: User-Mode Linux, an ordinary process, no image and no KVM.
 #
 #     network namespace NETNS                     the guest (Debian's kernel, one processor)
 #     +---------------------------+   frames    +------------------------------------------+
@@ -25,6 +25,9 @@
 # To have it answer GRE keepalives, which it does by forwarding them:
 #   kernel-gre-peer.sh exec peer 'sysctl -q net.ipv4.ip_forward=1 net.ipv4.conf.gre1.accept_local=1 \
 #                                          net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.gre1.rp_filter=0'
+# ESP with adit's static keys, copied to STATE/peer/share (see the script for GRE in ESP, UDP and what else there is):
+#   kernel-gre-peer.sh exec peer "$PWD/netns-scripts/kernel-peer/esp.sh tunnel 192.0.2.2 192.0.2.1 0x1001 /mnt/a.key 0x1002 /mnt/b.key esn"
+# For ESP in UDP: ethtool -K far0's-other-end tx-udp-segmentation off, as the guest takes no trains of packets.
 # adit itself runs in the guest too, beside the kernel's GRE: exec peer '/path/to/adit run -c /mnt/adit.toml >/mnt/adit.log 2>&1 &'
 #
 # Environment: ADIT_PEER_DIR (state; default /run/adit-kernel-peer), ADIT_PEER_MEMORY (128M),
@@ -60,7 +63,7 @@ build_shim() {
 find_missing() {
   local package
   missing=()
-  for package in user-mode-linux:linux.uml busybox-static:busybox kmod:modprobe iproute2:ip ethtool:ethtool procps:sysctl gcc:cc; do
+  for package in user-mode-linux:linux.uml busybox-static:busybox kmod:modprobe iproute2:ip ethtool:ethtool procps:sysctl perl-base:perl gcc:cc; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${package#*:}" >/dev/null || missing+=("${package%%:*}")
   done
 }

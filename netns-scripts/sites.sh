@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The two sites that sites-up.sh, sites-down.sh and bench.sh share; sourced, not run.
+# The two sites that sites-up.sh, sites-down.sh and instructions.sh share; sourced, not run.
 
 prefix=${ADIT_SITES_PREFIX:-adit}
 state=${ADIT_SITES_DIR:-/run/adit-sites/$prefix}

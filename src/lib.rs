@@ -1,5 +1,6 @@
-//! A userspace GRE tunnel endpoint for Linux over TUN devices.
+//! A userspace GRE and IPsec tunnel endpoint for Linux over TUN devices.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -7,4 +8,6 @@ pub mod daemon;
 pub mod dataplane;
 pub mod demo;
 pub mod io;
+pub mod keys;
 pub mod links;
+mod sites;

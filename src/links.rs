@@ -3,50 +3,32 @@
 //! A verdict comes from a worker. All carriers of a batch of verdicts change first, then addresses, routes and the rest, so that
 //! many tunnels that die together are all seen to be down before the first route is taken out.
 
+mod guards;
+mod namespaces;
+mod plan;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::OnDead;
 use crate::control::report::micros;
 use crate::dataplane::{Notice, Plane, TunnelId};
-use crate::io::address::Prefix;
-use crate::io::link;
-use crate::io::netlink::{Netlink, NetlinkError};
-use crate::io::netns::{self, NetnsId};
-use crate::io::raw::Family;
-use crate::io::route::Route;
-use crate::io::tun::{OffloadSwitches, TunDevice, TunError};
+use crate::io::netns::NetnsId;
+use crate::io::tun::{OffloadSwitches, TunDevice};
+
+pub use guards::GuardFate;
+pub use namespaces::{Guarded, Namespaces};
+pub use plan::Plan;
+
+use plan::LinkError;
 
 /// Commands that may wait; a full lane makes the daemon wait and a worker keep its verdict for the next turn.
 const QUEUED_COMMANDS: usize = 1024;
-
-/// What an interface is to look like.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The interface's name.
-    pub interface: String,
-    /// Where it lives; none is the daemon's own namespace.
-    pub netns: Option<Arc<OwnedFd>>,
-    /// Its addresses.
-    pub addresses: Vec<Prefix>,
-    /// What is routed through it while the tunnel is up.
-    pub routes: Vec<Prefix>,
-    /// What happens to it while the peer is dead.
-    pub on_dead: OnDead,
-    /// What it does in one piece.
-    pub offload: OffloadSwitches,
-    /// Its MTU.
-    pub mtu: u16,
-}
 
 /// What the lane is asked to do.
 #[derive(Debug)]
@@ -57,8 +39,10 @@ pub enum LinkCommand {
         Box<Plan>,
         oneshot::Sender<Result<OffloadSwitches, String>>,
     ),
-    /// Takes the interface away.
-    Destroy(TunnelId, oneshot::Sender<()>),
+    /// Takes the interface away, and then its guard routes, if they are to go.
+    Destroy(TunnelId, GuardFate, oneshot::Sender<()>),
+    /// All tunnels of the start are made: guard routes of adits that are gone are removed, in namespaces where no other adit is.
+    Sweep,
     /// The peer is there (true) or not; a worker saw it at this time.
     Verdict(TunnelId, bool, Notice),
     /// What a worker saw is to be told to the daemon after the verdicts before it.
@@ -106,6 +90,7 @@ pub fn queue() -> (LinkSender, Receiver<LinkCommand>) {
 /// What the system says when it gives no thread.
 pub fn spawn(
     commands: Receiver<LinkCommand>,
+    namespaces: Namespaces,
     plane: Plane,
     notices: mpsc::Sender<LinkNotice>,
 ) -> io::Result<()> {
@@ -113,7 +98,7 @@ pub fn spawn(
         plane,
         notices,
         tunnels: BTreeMap::new(),
-        netlinks: BTreeMap::new(),
+        namespaces,
     };
     std::thread::Builder::new()
         .name("adit-link".to_owned())
@@ -130,12 +115,12 @@ struct Lane {
     plane: Plane,
     notices: mpsc::Sender<LinkNotice>,
     tunnels: BTreeMap<TunnelId, Interface>,
-    netlinks: BTreeMap<Option<NetnsId>, Netlink>,
+    namespaces: Namespaces,
 }
 
 struct Interface {
     plan: Plan,
-    netns: Option<NetnsId>,
+    netns: NetnsId,
     device: Option<Arc<TunDevice>>,
 }
 
@@ -149,10 +134,12 @@ impl Lane {
                     // The daemon may have stopped waiting; then it is stopping, and the interface goes with it.
                     let _ = reply.send(result.map_err(|error| error.to_string()));
                 }
-                LinkCommand::Destroy(tunnel, reply) => {
-                    self.tunnels.remove(&tunnel);
+                LinkCommand::Destroy(tunnel, fate, reply) => {
+                    let done = self.destroy(tunnel, fate);
+                    self.report(tunnel, &done);
                     let _ = reply.send(());
                 }
+                LinkCommand::Sweep => self.namespaces.finish_start(),
                 LinkCommand::Verdict(tunnel, alive, notice) => {
                     let done = self.change_carrier(tunnel, alive);
                     self.report(tunnel, &done);
@@ -204,27 +191,24 @@ impl Lane {
     fn dropped(&mut self, tunnel: TunnelId) -> Option<u64> {
         let interface = self.tunnels.get(&tunnel)?;
         let index = interface.device.as_ref()?.index();
-        let link = self
-            .netlinks
-            .get_mut(&interface.netns)?
-            .link(index)
-            .ok()??;
+        let netlink = self.namespaces.netlink(interface.netns)?;
+        let link = netlink.link(index).ok()??;
         Some(link.statistics.tx_dropped)
     }
 
     fn create(&mut self, tunnel: TunnelId, plan: Plan) -> Result<OffloadSwitches, LinkError> {
-        let netns = plan.netns.as_ref().map(NetnsId::of).transpose()?;
-        if let Entry::Vacant(free) = self.netlinks.entry(netns) {
-            free.insert(netns::within(
-                plan.netns.as_ref().map(AsFd::as_fd),
-                Netlink::open,
-            )??);
-        }
         let alive = plan.on_dead
             == OnDead {
                 hook: plan.on_dead.hook,
                 ..OnDead::default()
             };
+        let netns = self.namespaces.enter(plan.netns.as_ref())?;
+        let guarded = if plan.guard {
+            let networks = plan::guarded(&plan.routes, &plan.addresses);
+            self.namespaces.add_guards(tunnel, netns, networks)
+        } else {
+            Ok(())
+        };
         self.tunnels.insert(
             tunnel,
             Interface {
@@ -234,22 +218,34 @@ impl Lane {
             },
         );
         // Made once even where it is deleted until the peer is there: a name that is taken is better known now.
-        self.make(tunnel)
+        let made = guarded
+            .and_then(|()| self.make(tunnel))
             .and_then(|()| self.change_carrier(tunnel, alive))
             .and_then(|()| {
                 let offload = self.offload(tunnel);
                 self.change_rest(tunnel, alive).map(|()| offload)
-            })
-            .inspect_err(|_| {
-                self.plane.detach(tunnel);
-                self.tunnels.remove(&tunnel);
-            })
+            });
+        self.namespaces.settle(netns);
+        made.inspect_err(|_| {
+            self.plane.detach(tunnel);
+            // The guards stay: the tunnel is wanted, only its interface cannot be made.
+            self.tunnels.remove(&tunnel);
+        })
+    }
+
+    /// The guards go last: until then what the interface does not take is refused.
+    fn destroy(&mut self, tunnel: TunnelId, fate: GuardFate) -> Result<(), LinkError> {
+        self.tunnels.remove(&tunnel);
+        match fate {
+            GuardFate::Stay => Ok(()),
+            GuardFate::Go => self.namespaces.remove_guards(tunnel),
+        }
     }
 
     /// Makes the tunnel's device and gives it to its worker.
     fn make(&mut self, tunnel: TunnelId) -> Result<(), LinkError> {
         if let Some(interface) = self.tunnels.get_mut(&tunnel)
-            && let Some(netlink) = self.netlinks.get_mut(&interface.netns)
+            && let Some(netlink) = self.namespaces.netlink(interface.netns)
         {
             let device = Arc::new(interface.plan.make(netlink)?);
             self.plane.attach(tunnel, device.clone());
@@ -279,7 +275,7 @@ impl Lane {
         let Some(interface) = self.tunnels.get(&tunnel) else {
             return Ok(());
         };
-        let Some(netlink) = self.netlinks.get_mut(&interface.netns) else {
+        let Some(netlink) = self.namespaces.netlink(interface.netns) else {
             return Ok(());
         };
         let Some(device) = &interface.device else {
@@ -298,7 +294,7 @@ impl Lane {
         let Some(interface) = self.tunnels.get_mut(&tunnel) else {
             return Ok(());
         };
-        let Some(netlink) = self.netlinks.get_mut(&interface.netns) else {
+        let Some(netlink) = self.namespaces.netlink(interface.netns) else {
             return Ok(());
         };
         let Some(index) = interface.device.as_ref().map(|device| device.index()) else {
@@ -328,104 +324,10 @@ impl Lane {
         };
         interface.plan.mtu = octets;
         if let (Some(device), Some(netlink)) =
-            (&interface.device, self.netlinks.get_mut(&interface.netns))
+            (&interface.device, self.namespaces.netlink(interface.netns))
         {
             netlink.set_mtu(device.index(), u32::from(octets))?;
         }
         Ok(())
-    }
-}
-
-impl Plan {
-    /// Makes the device: up, with addresses, without carrier and routes.
-    fn make(&self, netlink: &mut Netlink) -> Result<TunDevice, LinkError> {
-        let inside = self.netns.as_ref().map(AsFd::as_fd);
-        let device = netns::within(inside, || {
-            let device = TunDevice::create(&self.interface, self.offload)?;
-            if self.on_dead.carrier && !self.on_dead.withdraw_routes {
-                for family in [Family::V4, Family::V6] {
-                    if let Err(error) = link::ignore_routes_with_linkdown(family, &self.interface) {
-                        tracing::warn!(
-                            interface = self.interface, ?family, %error,
-                            "routes stay usable without carrier: ignore_routes_with_linkdown could not be set"
-                        );
-                    }
-                }
-            }
-            Ok::<_, LinkError>(device)
-        })??;
-        netlink.set_mtu(device.index(), u32::from(self.mtu))?;
-        netlink.set_up(device.index(), true)?;
-        self.add_addresses(netlink, device.index())?;
-        Ok(device)
-    }
-
-    fn add_addresses(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
-        for &address in &self.addresses {
-            netlink.replace_address(index, address)?;
-        }
-        Ok(())
-    }
-
-    /// Brings the interface to what is configured, whatever of it is there already.
-    fn configure(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
-        netlink.set_mtu(index, u32::from(self.mtu))?;
-        self.add_addresses(netlink, index)?;
-        for &route in &self.routes {
-            netlink.replace_route(&Route::through(route, index))?;
-        }
-        Ok(())
-    }
-
-    fn withdraw(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
-        for &route in &self.routes {
-            match netlink.remove_route(&Route::through(route, index)) {
-                Err(error) if error.errno() != Errno::SRCH => return Err(error.into()),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Why an interface is not as it should be.
-#[derive(Debug)]
-enum LinkError {
-    Netlink(NetlinkError),
-    Tun(TunError),
-    System(io::Error),
-}
-
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Netlink(error) => error.fmt(f),
-            Self::Tun(error) => error.fmt(f),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<NetlinkError> for LinkError {
-    fn from(error: NetlinkError) -> Self {
-        Self::Netlink(error)
-    }
-}
-
-impl From<TunError> for LinkError {
-    fn from(error: TunError) -> Self {
-        Self::Tun(error)
-    }
-}
-
-impl From<io::Error> for LinkError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl From<Errno> for LinkError {
-    fn from(errno: Errno) -> Self {
-        Self::System(errno.into())
     }
 }

@@ -5,7 +5,7 @@
 use adit_proto::counters::Counters;
 use adit_proto::offload::{VnetHeader, split};
 use adit_proto::tunnel::{
-    Decap, Df, DscpIn, DscpOut, Ecn, Encap, MssClamp, Parameters, Train, Ttl, icmp,
+    Decap, Df, DscpIn, DscpOut, Ecn, Encap, Mode, MssClamp, Parameters, Train, Ttl, icmp,
 };
 use adit_proto::wire::{gre, ip::Ip};
 
@@ -43,7 +43,15 @@ fn parameters(bits: u8) -> Parameters {
             v4: Some(1200),
             v6: Some(1220),
         }),
+        mode: Mode::Gre,
+        udp: None,
+        tfc_octets: 0,
     }
+}
+
+/// The inbound half of a tunnel with a clamp and nothing else that is unusual.
+pub(crate) fn tunnel() -> Decap {
+    Decap::new(&parameters(1 << 6))
 }
 
 /// Replays one input.
@@ -55,12 +63,12 @@ pub fn run(input: &[u8]) {
     let quoted = icmp::Quotation {
         source: parameters.local,
         destination: parameters.remote,
-        gre,
+        payload: gre,
     };
     let believed = icmp::too_big(
         parameters.local,
         parameters.remote,
-        parameters.key_out,
+        icmp::Sent::Gre(parameters.key_out),
         &quoted,
         1400,
     );

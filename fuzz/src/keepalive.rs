@@ -1,12 +1,13 @@
-//! Any GRE packet against the answerer and the sender: nothing panics, no answer is longer than its request or goes to anyone
-//! but the peer, and nothing that the peer was not asked counts as an answer.
+//! Any GRE packet against the answerer and the sender, any inner packet against the echo probe: nothing panics, no answer is longer
+//! than its request or goes to anyone but the peer, and nothing that the peer was not asked counts as an answer.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use adit_crypto::Secret;
 use adit_proto::liveness::{
-    Initial, Keepalive, Liveness, LivenessConfig, Path, Request, classify_request,
+    Initial, Keepalive, Liveness, LivenessConfig, Path, Probe, Request, answer_echo,
+    classify_request, is_warm,
 };
 use adit_proto::wire::gre::{self, GreKey};
 use adit_proto::wire::ip::Ip;
@@ -50,6 +51,7 @@ fn answers_only_the_peer(path: Path, header: &gre::Header, body: &[u8], accepted
 fn believes_nothing(path: Path, header: &gre::Header, body: &[u8]) {
     let config = LivenessConfig {
         keepalive: Some(Keepalive::default()),
+        probe: Probe::GreKeepalive,
         initial: Initial::Probing,
         damping: false,
         key_in: Some(GreKey(42)),
@@ -70,8 +72,51 @@ fn believes_nothing(path: Path, header: &gre::Header, body: &[u8]) {
     liveness.handle_timeout(now + Duration::from_secs(5));
 }
 
+/// The packet as one that came out of an SA, to any address.
+fn stays_inside(inner: &[u8]) {
+    let Ok(ip) = Ip::parse(inner) else {
+        return;
+    };
+    let config = LivenessConfig {
+        keepalive: Some(Keepalive::default()),
+        probe: Probe::Echo {
+            source: ip.destination(),
+            target: ip.source(),
+        },
+        initial: Initial::Probing,
+        damping: false,
+        key_in: None,
+        tunnel_id: 3,
+    };
+    let now = Instant::now();
+    let key = Secret::new(&mut [0x5a; 16]);
+    let mut liveness = Liveness::new(config, &key, Some(PATHS[0]), now);
+    liveness.handle_timeout(now);
+    let sent = liveness
+        .poll_transmit()
+        .expect("the first probe is due at once");
+    let data = sent.inner().rchunks(20).next();
+    let is_reflection = data.is_some_and(|data| inner.ends_with(data));
+    let outcome = liveness.handle_echo_reply(now, inner);
+    assert!(is_reflection || !matches!(outcome, Ok(Some(_))));
+    let mut octets = inner.to_vec();
+    if answer_echo(&mut octets, &[ip.destination()]) {
+        let answer = Ip::parse(&octets).expect("an answer is an IP packet");
+        assert!(answer.checksum_is_valid() && !is_warm(inner));
+        assert_eq!(
+            (answer.source(), answer.destination()),
+            (ip.destination(), ip.source())
+        );
+        let is_again = answer_echo(&mut octets, &[ip.source(), ip.destination()]);
+        assert!(!is_again, "no answer is answered");
+    } else {
+        assert_eq!(octets, inner);
+    }
+}
+
 /// Replays one input.
 pub fn run(packet: &[u8]) {
+    stays_inside(packet);
     let Ok(header) = gre::parse(packet) else {
         return;
     };

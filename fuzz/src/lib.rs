@@ -1,23 +1,32 @@
 //! What the fuzz targets do with one input; `tests/corpus.rs` replays the committed corpora through the same functions.
 
+mod clock;
 pub mod coalesce;
 pub mod config;
 pub mod decap;
+pub mod esp_open;
 pub mod gre;
 pub mod ip;
 pub mod keepalive;
+pub mod key_file;
+pub mod natt;
 pub mod split;
+pub mod trailer;
 
 /// A fuzz target: its name, which is also that of its corpus, and what it does with one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 11] = [
     ("coalesce", coalesce::run),
     ("config", config::run),
     ("decap", decap::run),
+    ("esp_open", esp_open::run),
     ("gre", gre::run),
     ("ip", ip::run),
     ("keepalive", keepalive::run),
+    ("key_file", key_file::run),
+    ("natt", natt::run),
     ("split", split::run),
+    ("trailer", trailer::run),
 ];

@@ -54,6 +54,30 @@ drop_reasons! {
     SequenceMissing = "sequence_missing",
     /// Inbound: the sequence number is not newer than the last one accepted (RFC 2890 section 2.2).
     SequenceOld = "sequence_old",
+    /// Inbound: shorter than an ESP header, IV, trailer and ICV (RFC 4303 section 2).
+    EspShort = "esp_short",
+    /// Inbound: no security association has this SPI.
+    UnknownSpi = "unknown_spi",
+    /// Inbound: the ESP sequence number came before, or is left of the window (RFC 4303 section 3.4.3).
+    Replayed = "replayed",
+    /// Inbound: the integrity check failed (RFC 4303 section 3.4.4).
+    BadIcv = "bad_icv",
+    /// Inbound: the ESP trailer is inconsistent, or names a payload that the mode does not carry (RFC 4303 sections 2.4 to 2.6).
+    EspTrailer = "esp_trailer",
+    /// Either way: the inner addresses are outside the security association's selectors (RFC 4301 section 5.2).
+    Selector = "selector",
+    /// Outbound: there is no security association.
+    NoSa = "no_sa",
+    /// Either way: the security association has reached a hard limit (RFC 4301 section 4.4.2.1).
+    SaExpired = "sa_expired",
+    /// Outbound: no sequence number is left that may be used (RFC 4303 section 3.3.3).
+    SequenceExhausted = "sequence_exhausted",
+    /// Inbound: a clear packet for a tunnel that asks for ESP.
+    ClearText = "clear_text",
+    /// Inbound: a UDP-encapsulated packet that is neither ESP, IKE nor a NAT keepalive (RFC 3948 section 2).
+    NattMalformed = "natt_malformed",
+    /// Inbound: an IKE message, and no tunnel speaks IKE.
+    IkeUnexpected = "ike_unexpected",
     /// Inbound: no tunnel has this source address.
     UnknownPeer = "unknown_peer",
     /// Inbound: a tunnel has this source address, none this key.
@@ -171,6 +195,20 @@ traffic! {
     keepalive_responses_sent,
     /// Keepalive responses received and believed.
     keepalive_responses_received,
+    /// NAT keepalives sent (RFC 3948 section 2.3).
+    nat_keepalives_sent,
+    /// NAT keepalives received.
+    nat_keepalives_received,
+    /// Packets sent only to keep the tunnel in use.
+    warm_sent,
+    /// Packets received that served only to keep the tunnel in use.
+    warm_received,
+    /// Dummy packets sent (RFC 4303 section 2.6).
+    dummies_sent,
+    /// Dummy packets received.
+    dummies_received,
+    /// Times that the peer's address was followed.
+    peer_moves,
     /// Outer fragments sent.
     fragments_sent,
     /// Inner packets that came with ECN that RFC 6040 section 4.2 calls unusual.

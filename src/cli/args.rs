@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use adit_crypto::Suite;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Userspace GRE tunnels that drop their interface when the peer stops answering.
+use super::bench::Bench;
+
+/// Userspace GRE and IPsec tunnels that drop their interface when the peer stops answering.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "adit", version, max_term_width = 100)]
 pub struct Args {
@@ -22,6 +26,8 @@ pub struct Args {
 pub enum Command {
     /// Show two sites, a tunnel, traffic, a dead peer and the recovery, in network namespaces
     Demo(Demo),
+    /// Measure a tunnel against others: throughput, loss-free rate, round-trip times, CPU, memory
+    Bench(Bench),
     /// Run the tunnels of a configuration in the foreground
     Run(Run),
     /// Set a tunnel up
@@ -36,6 +42,8 @@ pub enum Command {
     Events,
     /// Check a configuration and show what it means
     Check(Check),
+    /// Make key files for static security associations
+    Keygen(Keygen),
     /// Print a shell's completions
     Completions(Completions),
     /// Print the manual page, or write the pages of all commands
@@ -102,6 +110,23 @@ pub struct Counters {
 pub struct Check {
     /// The configuration
     pub file: PathBuf,
+}
+
+/// `adit keygen`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Keygen {
+    /// What the keys are for
+    #[arg(long, value_name = "SUITE", default_value = Suite::Aes256Gcm16.name(), value_parser = suites())]
+    pub suite: Suite,
+    /// The files to make; none may exist
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+fn suites() -> impl TypedValueParser<Value = Suite> {
+    let names = Suite::ALL.iter().map(|suite| suite.name());
+    PossibleValuesParser::new(names)
+        .try_map(|name| Suite::parse(&name).ok_or("no suite of that name"))
 }
 
 /// `adit completions`

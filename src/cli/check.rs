@@ -6,16 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_proto::tunnel::mtu::inner_mtu;
-
 use crate::config::{
-    Config, Keepalive, MssClamp, Mtu, Netns, OnDead, Profile, Report, TunnelConfig,
+    Config, Keepalive, MssClamp, Mtu, Netns, OnDead, Overhead, Profile, Report, TunnelConfig,
 };
 
 use super::args::Check;
 
 /// The path on which the MTU `auto` is shown, in octets.
-const EXAMPLE_PATH_OCTETS: u16 = 1500;
+const EXAMPLE_PATH_OCTETS: usize = 1500;
 
 /// Prints the tunnels to stdout and the problems to stderr; fails if the file has an error.
 pub(super) fn run(command: &Check) -> io::Result<ExitCode> {
@@ -73,16 +71,14 @@ fn describe(tunnel: &TunnelConfig) -> String {
     if !tunnel.routes.is_empty() {
         line(&mut out, "routes", &joined(&tunnel.routes));
     }
-    for family in tunnel.outer_families() {
-        let overhead = tunnel.overhead_octets(family);
-        let (ip, gre) = (family.header_octets(), overhead - family.header_octets());
+    if tunnel.leak_guard {
         line(
             &mut out,
-            "overhead",
-            &format!("{overhead} octets over {family}: {family} {ip}, GRE {gre}"),
+            "leak guard",
+            "routes and networks of addresses are unreachable by any other way",
         );
-        line(&mut out, "mtu", &mtu(tunnel.mtu, overhead));
     }
+    outer(&mut out, tunnel);
     if let MssClamp::Fixed(clamp) = tunnel.mss_clamp {
         let shown = |octets: Option<u16>| {
             octets.map_or("unchanged".to_owned(), |octets| octets.to_string())
@@ -113,6 +109,49 @@ fn describe(tunnel: &TunnelConfig) -> String {
     out
 }
 
+/// How packets are encapsulated, and what that takes of them.
+fn outer(out: &mut String, tunnel: &TunnelConfig) {
+    if let Some(udp) = tunnel.udp {
+        line(
+            out,
+            "udp",
+            &format!("port {}, to port {}", udp.port, udp.remote_port),
+        );
+    }
+    if let Some(sa) = &tunnel.sa {
+        let (to, from) = (&sa.out, &sa.inbound);
+        for (name, spi, file) in [
+            ("sa out", to.spi, &to.key_file),
+            ("sa in", from.spi, &from.key_file),
+        ] {
+            line(
+                out,
+                name,
+                &format!("SPI {spi:#x}, key in {}", file.display()),
+            );
+        }
+    }
+    for family in tunnel.outer_families() {
+        let overhead = tunnel.overhead(family);
+        let parts = [
+            ("UDP", overhead.udp),
+            ("ESP", overhead.esp),
+            ("GRE", overhead.gre),
+        ];
+        let mut shown = format!(
+            "{} octets over {family}: {family} {}",
+            overhead.octets(),
+            overhead.ip
+        );
+        for (name, octets) in parts.iter().filter(|(_, octets)| *octets > 0) {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, ", {name} {octets}");
+        }
+        line(out, "overhead", &shown);
+        line(out, "mtu", &mtu(tunnel.mtu, overhead));
+    }
+}
+
 fn line(out: &mut String, name: &str, value: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "  {name:<10} {value}");
@@ -134,14 +173,14 @@ fn namespace(netns: &Netns) -> String {
     }
 }
 
-fn mtu(mtu: Mtu, overhead: usize) -> String {
+fn mtu(mtu: Mtu, overhead: Overhead) -> String {
     match mtu {
         Mtu::Auto => {
-            let inner = inner_mtu(EXAMPLE_PATH_OCTETS, overhead, true);
+            let inner = overhead.inner_max(EXAMPLE_PATH_OCTETS);
             format!("auto: {inner} on a path of {EXAMPLE_PATH_OCTETS}")
         }
         Mtu::Fixed(octets) => {
-            let outer = usize::from(octets) + overhead;
+            let outer = overhead.outer(usize::from(octets));
             format!("{octets}: needs a path of {outer} for packets without fragments")
         }
     }
@@ -157,10 +196,14 @@ fn pace(keepalive: &Keepalive) -> String {
     } else {
         "without payload"
     };
-    format!(
-        "every {:?}, {} retries, profile {profile}, {payload}",
+    let pace = format!(
+        "every {:?}, {} retries",
         keepalive.period, keepalive.retries
-    )
+    );
+    match keepalive.target {
+        Some(target) => format!("{pace}, echo requests to {target}"),
+        None => format!("{pace}, profile {profile}, {payload}"),
+    }
 }
 
 fn actions(on_dead: OnDead) -> String {

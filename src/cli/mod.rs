@@ -1,9 +1,11 @@
 //! The command line, and what each command does.
 
 mod args;
+mod bench;
 mod check;
 mod completions;
 mod counters;
+mod keygen;
 mod run;
 mod show;
 mod status;
@@ -14,7 +16,10 @@ mod watch;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-pub use args::{Args, Check, Command, Completions, Counters, Demo, Man, Run, Status, Tunnel};
+pub use args::{
+    Args, Check, Command, Completions, Counters, Demo, Keygen, Man, Run, Status, Tunnel,
+};
+pub use bench::Bench;
 
 use self::show::ShowError;
 use crate::control::{Client, default_socket};
@@ -27,10 +32,12 @@ use crate::demo;
 pub fn run(args: &Args) -> io::Result<ExitCode> {
     match &args.command {
         Command::Check(command) => check::run(command),
+        Command::Keygen(command) => keygen::run(command),
         Command::Completions(command) => completions::shell(command),
         Command::Man(command) => completions::man(command),
         Command::Run(command) => run::run(command, args.socket.clone()),
         Command::Demo(command) => Ok(run_demo(command)),
+        Command::Bench(command) => Ok(bench::run(command)),
         Command::Up(_)
         | Command::Down(_)
         | Command::Status(_)
@@ -75,8 +82,10 @@ fn ask(args: &Args) -> Result<(), ShowError> {
         }
         Command::Events => show::events(&mut client, &mut out)?,
         Command::Demo(_)
+        | Command::Bench(_)
         | Command::Run(_)
         | Command::Check(_)
+        | Command::Keygen(_)
         | Command::Completions(_)
         | Command::Man(_) => {}
     }

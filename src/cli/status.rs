@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use super::units;
-use crate::control::report::KeepaliveStatus;
+use crate::control::report::{EspStatus, KeepaliveStatus};
 use crate::control::{Status, TunnelStatus};
 
 /// Traffic counters at an earlier time, by tunnel, from which rates are computed.
@@ -115,6 +115,9 @@ fn print_tunnel(
     table.row(["interface", &interface(tunnel)]);
     table.row(["peer", &full_peer(tunnel)]);
     table.row(["MTU", &mtu(tunnel)]);
+    if let Some(esp) = &tunnel.esp {
+        table.row(["ESP", &esp_line(esp)]);
+    }
     match &tunnel.keepalive {
         Some(keepalive) => {
             table.row(["keepalive", &keepalive_line(keepalive)]);
@@ -205,6 +208,17 @@ fn mtu(tunnel: &TunnelStatus) -> String {
         .path_mtu
         .map_or_else(|| "unknown".to_owned(), |mtu| mtu.to_string());
     format!("{inner}; path {path}, overhead {}", tunnel.overhead)
+}
+
+fn esp_line(esp: &EspStatus) -> String {
+    let mut text = format!(
+        "{}, SPI out {:#x} next {}, SPI in {:#x} newest {}",
+        esp.suite, esp.spi_out, esp.next_seq, esp.spi_in, esp.newest_seq
+    );
+    if let Some(peer) = esp.peer {
+        text.push_str(&format!("; the peer is at {peer}"));
+    }
+    text
 }
 
 fn keepalive_line(keepalive: &KeepaliveStatus) -> String {

@@ -7,8 +7,9 @@ use adit_proto::wire::gre::GreKey;
 
 use super::keys::PROFILE_PERIOD_MIN;
 use super::report::Problem;
-use super::scalar::{self, quoted, show_time};
-use super::types::{Family, Mtu, Pin, Remote, TunnelConfig};
+use super::scalar::{self, quoted};
+use super::time::show_time;
+use super::types::{Family, Mode, Mtu, Pin, Remote, TunnelConfig};
 use super::value::{Table, Value};
 use crate::io::netns::Netns;
 
@@ -22,12 +23,12 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("tunnel {}", quoted(&self.config.name))
     }
 
     /// Where the key stands, or the tunnel's heading.
-    fn span(&self, key: &str) -> Range<usize> {
+    pub(super) fn span(&self, key: &str) -> Range<usize> {
         self.table
             .given(key)
             .map_or_else(|| self.table.span.clone(), |node| node.span.clone())
@@ -127,17 +128,17 @@ fn mtu(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
         return;
     };
     for family in tunnel.config.outer_families() {
-        let overhead = tunnel.config.overhead_octets(family);
-        // IPv6's length does not count its header.
-        let counted = if family == Family::Ipv6 {
-            overhead - family.header_octets()
-        } else {
-            overhead
+        let overhead = tunnel.config.overhead(family);
+        let path = match family {
+            Family::Ipv4 => LENGTH_MAX,
+            // IPv6's length does not count its header.
+            Family::Ipv6 => LENGTH_MAX + family.header_octets(),
         };
-        let maximum = LENGTH_MAX.saturating_sub(counted);
+        let maximum = overhead.inner_max(path);
         if usize::from(mtu) > maximum {
             let words = format!(
-                "mtu {mtu} above maximum {maximum}: {overhead} octets of overhead over {family}"
+                "mtu {mtu} above maximum {maximum}: {} octets of overhead over {family}",
+                overhead.octets()
             );
             problems.push(tunnel.error("mtu", &words, &format!("maximum {maximum}")));
         }
@@ -228,7 +229,7 @@ fn failback(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A route into the tunnel that its own GRE packets would take; only where interface and sockets share a namespace.
+/// A route into the tunnel that its own packets would take; only where interface and sockets share a namespace.
 fn recursion(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     let config = &tunnel.config;
     if config.netns != config.outer_netns {
@@ -278,10 +279,13 @@ fn liveness(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     }
 }
 
+/// What tells GRE packets apart: namespace, UDP port, remote and key.
+type Inbound<'a> = (&'a Netns, Option<u16>, String, Option<GreKey>);
+
 /// The checks between tunnels: interfaces, and what tells their packets apart.
 pub(super) fn between(tunnels: &[Tunnel], problems: &mut Vec<Problem>) {
     let mut interfaces: BTreeMap<(&Netns, &str), &Tunnel> = BTreeMap::new();
-    let mut inbound: BTreeMap<(&Netns, String, Option<GreKey>), &Tunnel> = BTreeMap::new();
+    let mut inbound: BTreeMap<Inbound<'_>, &Tunnel> = BTreeMap::new();
     for tunnel in tunnels {
         let config = &tunnel.config;
         if tunnel.table.valid(&["interface", "netns"])
@@ -299,11 +303,22 @@ pub(super) fn between(tunnels: &[Tunnel], problems: &mut Vec<Problem>) {
                     .related(first.span("interface"), "first here"),
             );
         }
-        if !tunnel.table.valid(&["remote", "gre", "outer-netns"]) {
+        // ESP is told apart by its SPI.
+        if config.mode != Mode::Gre
+            || !tunnel
+                .table
+                .valid(&["mode", "remote", "gre", "udp", "outer-netns"])
+        {
             continue;
         }
+        let port = config.udp.map(|udp| udp.port);
         for remote in &config.remotes {
-            let same = (&config.outer_netns, remote.to_string(), config.gre.key_in);
+            let same = (
+                &config.outer_netns,
+                port,
+                remote.to_string(),
+                config.gre.key_in,
+            );
             if let Some(first) = inbound.insert(same, tunnel) {
                 problems.push(same_inbound(tunnel, first, remote));
             }

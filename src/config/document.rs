@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 `adit run -c FILE` and `adit check FILE` read one TOML file. Keys are strict: an unknown key, a wrong type or a value out of
 range is an error, every error of the file is shown at once, and nothing is touched when there is one.
 
-* A time is a string of a whole number and a unit, `ms`, `s`, `m` or `h`: `\"500ms\"`, `\"5s\"`.
+* A time is a string of a whole number and a unit, `us`, `ms`, `s`, `m` or `h`: `\"500ms\"`, `\"5s\"`.
 * A prefix is an address with a length: `\"10.9.0.1/30\"`, `\"fd00:9::1/64\"`.
 * A range includes both ends.
 

@@ -6,7 +6,8 @@ use adit_proto::liveness::Pace;
 
 use self::Absent::{Required, Value, Words};
 use self::Kind::{Any, Flag, Integer, Table, Time, Word};
-use super::scalar::{one_of, show_time};
+use super::scalar::one_of;
+use super::time::show_time;
 
 /// A table of the file, as a group of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,26 @@ pub enum Section {
     Top,
     /// `[tunnel.NAME]`
     Tunnel,
+    /// `udp` of a tunnel.
+    Udp,
+    /// `sa` of a tunnel.
+    Sa,
+    /// `sa.out`
+    SaOut,
+    /// `sa.in`
+    SaIn,
+    /// `hard` and `soft` of an SA.
+    Limits,
     /// `gre` of a tunnel.
     Gre,
     /// `gre.key`, when the two directions differ.
     GreKey,
     /// `keepalive` of a tunnel.
     Keepalive,
+    /// `warm` of a tunnel.
+    Warm,
+    /// `tfc` of a tunnel.
+    Tfc,
     /// `mss-clamp` of a tunnel, when the two families differ.
     MssClamp,
     /// `offload` of a tunnel, switch by switch.
@@ -35,7 +50,6 @@ impl Kind {
             Self::Off => "false".to_owned(),
             Self::Integer(min, max) => format!("an integer {min}..={max}"),
             Self::Word(words) => one_of(words),
-            Self::Mode => "\"gre\"".to_owned(),
             Self::Time(min, max) => {
                 format!("a time \"{}\"..=\"{}\"", show_time(min), show_time(max))
             }
@@ -46,6 +60,7 @@ impl Kind {
             Self::Interface => "an interface name of 1..=15 octets".to_owned(),
             Self::Netns => "a name under /run/netns or an absolute path".to_owned(),
             Self::AbsolutePath(_) => "an absolute path".to_owned(),
+            Self::File => "the path of a file".to_owned(),
             Self::Text => "a string".to_owned(),
             Self::List(list) => {
                 let List { of, min, max, .. } = list;
@@ -66,12 +81,19 @@ impl Kind {
 
 impl Section {
     /// Every section, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::Top,
         Self::Tunnel,
+        Self::Udp,
+        Self::Sa,
+        Self::SaOut,
+        Self::SaIn,
+        Self::Limits,
         Self::Gre,
         Self::GreKey,
         Self::Keepalive,
+        Self::Warm,
+        Self::Tfc,
         Self::MssClamp,
         Self::Offload,
     ];
@@ -81,9 +103,16 @@ impl Section {
         match self {
             Self::Top => "",
             Self::Tunnel => "tunnel.NAME",
+            Self::Udp => "tunnel.NAME.udp",
+            Self::Sa => "tunnel.NAME.sa",
+            Self::SaOut => "tunnel.NAME.sa.out",
+            Self::SaIn => "tunnel.NAME.sa.in",
+            Self::Limits => "tunnel.NAME.sa.out.hard",
             Self::Gre => "tunnel.NAME.gre",
             Self::GreKey => "tunnel.NAME.gre.key",
             Self::Keepalive => "tunnel.NAME.keepalive",
+            Self::Warm => "tunnel.NAME.warm",
+            Self::Tfc => "tunnel.NAME.tfc",
             Self::MssClamp => "tunnel.NAME.mss-clamp",
             Self::Offload => "tunnel.NAME.offload",
         }
@@ -111,8 +140,6 @@ pub enum Kind {
     Integer(u64, u64),
     /// One of these strings.
     Word(&'static [&'static str]),
-    /// `"gre"`; the modes of other versions are refused by name.
-    Mode,
     /// A string of a number and a unit, of this range, both ends included.
     Time(Duration, Duration),
     /// A unicast IPv4 or IPv6 address.
@@ -129,6 +156,8 @@ pub enum Kind {
     Netns,
     /// An absolute path of at most this many octets.
     AbsolutePath(usize),
+    /// The path of a file, absolute or relative to the configuration's folder.
+    File,
     /// Any string without a zero octet.
     Text,
     /// An array.
@@ -198,6 +227,12 @@ pub(super) const PERIOD_MAX: Duration = Pace::PERIOD_MAX;
 const ON_DEAD: &[&str] = &["carrier", "withdraw-routes", "admin-down", "delete", "hook"];
 const MSS_V4: Kind = Integer(536, 65_495);
 const MSS_V6: Kind = Integer(1220, 65_475);
+const SPI: Kind = Integer(256, u32::MAX as u64);
+const PORT: Kind = Integer(1, u16::MAX as u64);
+/// TOML's largest integer.
+const COUNT: Kind = Integer(1, i64::MAX as u64);
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
 const U32: Kind = Integer(0, u32::MAX as u64);
 
 const fn list(of: Kind, min: usize, max: usize) -> List {
@@ -229,16 +264,26 @@ const fn key(
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key(Section::Top, "workers", Integer(1, 64), Value("1"),
-        "Threads of the data plane. A tunnel with `gre.sequence` stays on one of them."),
+        "Threads of the data plane. A tunnel belongs to one of them; those in UDP share a socket and belong to the first."),
     key(Section::Top, "pin", Any(&[Word(&["off", "auto"]), Kind::List(&list(Integer(0, 4095), 1, 64))]), Value("\"off\""),
         "Whether each worker is bound to one CPU: not, by adit's choice within the CPUs that it may use, or to these CPUs, one for each worker."),
+    key(Section::Top, "busy-poll", Time(Duration::ZERO, Duration::from_millis(1)), Value("\"0s\""),
+        "How long a worker goes on asking for packets before it sleeps. More is less latency for more CPU time."),
     key(Section::Top, "socket", Kind::AbsolutePath(SOCKET_PATH_OCTETS), Words("`/run/adit.sock`"),
         "The Unix socket on which the daemon listens, mode 0600. `--socket` on the command line wins."),
     key(Section::Top, "tunnel", Kind::Tunnels, Required("{}"),
         "The tunnels, each as a table `[tunnel.NAME]`: NAME is 1 to 64 of `A-Z a-z 0-9 _ . -` (in quotes if it holds a dot)."),
 
-    key(Section::Tunnel, "mode", Kind::Mode, Required("\"gre\""),
-        "The encapsulation. `\"esp\"` and `\"gre-esp\"` are not available in this version."),
+    key(Section::Tunnel, "mode", Word(&["gre", "esp", "gre-esp"]), Required("\"gre\""),
+        "The encapsulation: GRE in clear (RFC 2784), ESP in tunnel mode (RFC 4303), or GRE in ESP in transport mode."),
+    key(Section::Tunnel, "udp", Any(&[Flag, Table(Section::Udp)]), Value("false"),
+        "Whether packets leave in UDP: ESP to port 4500 (RFC 3948), GRE to port 4754 (RFC 8086). Otherwise they leave as IP protocol 50 or 47."),
+    key(Section::Tunnel, "sa", Table(Section::Sa), Words("none; needed with `mode` `\"esp\"` and `\"gre-esp\"`"),
+        "A pair of SAs with static keys. They are never renewed, so they are for benchmarks and tests. IKE (`ike`, `dpd`) is not available in this version."),
+    key(Section::Tunnel, "local-ts", Kind::List(&list(Kind::Network, 1, 64)), Value("[\"0.0.0.0/0\", \"::/0\"]"),
+        "Our side's inner addresses: the source of what leaves and the destination of what comes (RFC 4301 §4.4.1). Needs `mode` `\"esp\"`."),
+    key(Section::Tunnel, "remote-ts", Kind::List(&list(Kind::Network, 1, 64)), Value("[\"0.0.0.0/0\", \"::/0\"]"),
+        "The peer's inner addresses: the destination of what leaves and the source of what comes. Needs `mode` `\"esp\"`."),
     key(Section::Tunnel, "interface", Kind::Interface, Words("the tunnel's name, if it has at most 15 octets"),
         "The name of the TUN interface; unique within its namespace."),
     key(Section::Tunnel, "local", Kind::Address, Words("chosen by the route to the remote"),
@@ -249,10 +294,12 @@ pub const KEYS: &[Key] = &[
         "Addresses of the interface, each with its prefix length."),
     key(Section::Tunnel, "routes", Kind::List(&list(Kind::Network, 0, 1024)), Value("[]"),
         "Networks that are routed into the tunnel while it is up."),
+    key(Section::Tunnel, "leak-guard", Flag, Words("true with `mode` `\"esp\"` and `\"gre-esp\"`, false with `\"gre\"`"),
+        "Whether each of `routes`, and each network of `addresses`, also has an unreachable route of the worst metric (protocol 173), so that its traffic leaves by the tunnel or not at all. The guards of all tunnels are made first when adit starts, before a key file is read, and stay whatever becomes of the peer and the interface, when adit stops or is killed, and when a start fails. `adit down` removes those of its tunnel. Those of an adit that is no more are removed by the next one that starts with tunnels in their namespace and needs them not, once all its tunnels are made, but only if no other adit has tunnels there at that time: beside another one that runs nothing is removed, since nobody can tell whose a guard is. By hand: `ip route flush proto 173 type unreachable`, and the same with `ip -6`. A route to the same network with a better metric, or to a smaller one, still takes its traffic."),
     key(Section::Tunnel, "netns", Kind::Netns, Words("the namespace that adit runs in"),
         "The network namespace of the interface, its addresses and its routes: a name under /run/netns or an absolute path."),
     key(Section::Tunnel, "outer-netns", Kind::Netns, Words("the namespace that adit runs in"),
-        "The network namespace of the sockets that carry the GRE packets."),
+        "The network namespace of the sockets that carry the tunnel's packets."),
     key(Section::Tunnel, "mtu", Any(&[Word(&["auto"]), Integer(MTU_MIN, MTU_MAX)]), Value("\"auto\""),
         "The interface's MTU in octets. `\"auto\"` takes the MTU of the route to the remote minus the exact overhead, and follows it."),
     key(Section::Tunnel, "ttl", Any(&[Word(&["inherit"]), Integer(1, 255)]), Value("64"),
@@ -270,9 +317,13 @@ pub const KEYS: &[Key] = &[
     key(Section::Tunnel, "gre", Table(Section::Gre), Value("{}"),
         "Options of the GRE header (RFC 2784, 2890)."),
     key(Section::Tunnel, "keepalive", Any(&[Flag, Table(Section::Keepalive)]), Value("false"),
-        "GRE keepalives to the peer. `true` is a table without keys: 5s × 3. Without keepalives the tunnel is never found dead."),
+        "Keepalives to the peer: GRE's, or with `mode` `\"esp\"` echo requests inside the tunnel. `true` is a table without keys: 5s × 3. Without keepalives the tunnel is never found dead."),
     key(Section::Tunnel, "answer-keepalives", Flag, Value("true"),
         "Whether the peer's keepalives are answered, whatever `keepalive` says."),
+    key(Section::Tunnel, "warm", Table(Section::Warm), Words("none"),
+        "Packets inside the tunnel that keep it warm while no user data leaves. The peer discards them; they prove nothing. Needs `mode` `\"esp\"` or `\"gre-esp\"`."),
+    key(Section::Tunnel, "tfc", Table(Section::Tfc), Words("none"),
+        "Traffic flow confidentiality: padding and dummy packets (RFC 4303 §2.6, §2.7). Needs `mode` `\"esp\"`."),
     key(Section::Tunnel, "on-dead", Kind::List(&list(Word(ON_DEAD), 1, 5)), Value("[\"carrier\", \"withdraw-routes\"]"),
         "What happens to the interface when the peer is dead, besides that nothing is forwarded: its carrier goes off, its routes are withdrawn, it is set down, it is deleted, the hook runs."),
     key(Section::Tunnel, "hook", Kind::List(&List { of: Kind::Text, min: 1, max: 64, unique: false }), Words("none"),
@@ -286,7 +337,39 @@ pub const KEYS: &[Key] = &[
     key(Section::Tunnel, "initial", Word(&["probing", "up"]), Value("\"probing\""),
         "The state at the start: down until the first keepalive is answered, or up as routers do it."),
     key(Section::Tunnel, "offload", Any(&[Flag, Table(Section::Offload)]), Value("true"),
-        "Offloads of the TUN interface: all that work, none, or switch by switch."),
+        "Offloads of the TUN interface and of the outer UDP socket: all that work, none, or switch by switch."),
+
+    key(Section::Udp, "port", PORT, Words("4500 for ESP, 4754 for GRE"), "Our port. ESP and GRE do not share one."),
+    key(Section::Udp, "remote-port", PORT, Words("4500 for ESP, 4754 for GRE"), "The peer's port."),
+    key(Section::Udp, "nat", Word(&["none", "local", "peer", "both"]), Value("\"none\""),
+        "Who is behind a NAT. When we are, NAT keepalives are sent; when the peer is, its address and port are followed as authenticated packets show them. Needs ESP."),
+    key(Section::Udp, "nat-keepalive", Time(Duration::from_secs(1), HOUR), Value("\"20s\""),
+        "How long nothing may leave before a NAT keepalive does (RFC 3948 §4), when we are behind a NAT. Needs ESP."),
+
+    key(Section::Sa, "out", Table(Section::SaOut), Required("{ spi = 0x1001, key-file = \"out.key\" }"),
+        "The SA from us to the peer: the peer's `in`."),
+    key(Section::Sa, "in", Table(Section::SaIn), Required("{ spi = 0x1002, key-file = \"in.key\" }"),
+        "The SA from the peer to us: the peer's `out`."),
+
+    key(Section::SaOut, "spi", SPI, Required("0x1001"), "The SPI of the packets that we send (RFC 4303 §2.1)."),
+    key(Section::SaOut, "key-file", Kind::File, Required("\"out.key\""),
+        "The file of suite and key, made by `adit keygen`; others cannot read it. A relative path begins at the configuration's folder. A key serves one direction of one tunnel. Used sequence numbers are kept beside it."),
+    key(Section::SaOut, "esn", Flag, Value("true"),
+        "Whether sequence numbers have 64 bits (RFC 4303 §2.2.1). Without, the SA ends after 2^32 - 1 packets."),
+    key(Section::SaOut, "soft", Table(Section::Limits), Words("none"), "What is announced when it is reached: a table like `hard`."),
+    key(Section::SaOut, "hard", Table(Section::Limits), Words("none"),
+        "What ends the SA: nothing is sent after it. Counted from the tunnel's start, so anew after `adit down` and `up` or a restart. A sequence number is never used twice, whatever this says."),
+
+    key(Section::SaIn, "spi", SPI, Required("0x1002"), "The SPI of the packets that we receive; unique within `outer-netns`."),
+    key(Section::SaIn, "key-file", Kind::File, Required("\"in.key\""), "As `key-file` of `out`: the peer's file for its `out`."),
+    key(Section::SaIn, "esn", Flag, Value("true"), "As `esn` of the peer's `out`."),
+    key(Section::SaIn, "replay-window", Integer(64, 65_536), Value("4096"),
+        "How many sequence numbers behind the highest one are still accepted, each once (RFC 4303 §3.4.3)."),
+    key(Section::SaIn, "hard", Table(Section::Limits), Words("none"), "What ends the SA: a table like `hard` of `out`."),
+
+    key(Section::Limits, "packets", COUNT, Words("no limit"), "Packets."),
+    key(Section::Limits, "octets", COUNT, Words("no limit"), "Octets of what ESP carries: inner packets with GRE header and TFC padding."),
+    key(Section::Limits, "time", Time(Duration::from_secs(1), Duration::from_secs(365 * 86_400)), Words("no limit"), "Time since the SA was installed."),
 
     key(Section::Gre, "key", Any(&[U32, Table(Section::GreKey)]), Words("no key"),
         "The key in both directions, or one for each (RFC 2890)."),
@@ -309,6 +392,23 @@ pub const KEYS: &[Key] = &[
     key(Section::Keepalive, "accept-inner", Kind::List(&list(Kind::Address, 0, 16)), Value("[]"),
         "Addresses that may stand inside the peer's keepalives in place of the outer ones, for peers behind NAT and for dialects."),
 
+    key(Section::Keepalive, "target", Kind::Address, Words("the other address of a /30, /31, /126 or /127 of `addresses`"),
+        "Whom echo requests inside the tunnel go to. Needs `mode` `\"esp\"`."),
+    key(Section::Keepalive, "accept-clear", Flag, Value("false"),
+        "Whether an answer to a keepalive counts that a router sent in clear, outside the SA. Anybody on the path can forge it. Needs `mode` `\"gre-esp\"`."),
+
+    key(Section::Warm, "interval", Time(Duration::ZERO, DAY), Required("\"10s\""),
+        "How long no user data may leave before a packet does; `\"0s\"` is off."),
+    key(Section::Warm, "kind", Word(&["udp9", "icmp", "dummy59"]), Value("\"udp9\""),
+        "What is sent: UDP to port 9 (discard), an echo request, or an ESP dummy packet without addresses."),
+    key(Section::Warm, "source", Kind::Address, Words("our address towards the destination"), "The inner source."),
+    key(Section::Warm, "destination", Kind::Address, Words("the other address of a /30, /31, /126 or /127 of `addresses`"), "The inner destination."),
+
+    key(Section::Tfc, "pad", Any(&[Word(&["mtu"]), Integer(64, MTU_MAX)]), Words("no padding"),
+        "To how many octets shorter inner packets are padded: to the MTU of the interface, or to this number."),
+    key(Section::Tfc, "dummies", Time(Duration::from_millis(1), HOUR), Words("none"),
+        "How long nothing may leave before a dummy packet does."),
+
     key(Section::MssClamp, "ipv4", MSS_V4, Words("not clamped"), "The greatest MSS over IPv4, in octets."),
     key(Section::MssClamp, "ipv6", MSS_V6, Words("not clamped"), "The greatest MSS over IPv6, in octets."),
 
@@ -316,4 +416,6 @@ pub const KEYS: &[Key] = &[
     key(Section::Offload, "uso", Flag, Value("true"), "UDP super-packets from the kernel."),
     key(Section::Offload, "tcp-coalesce", Flag, Value("true"), "TCP super-packets to the kernel."),
     key(Section::Offload, "udp-coalesce", Flag, Value("true"), "UDP super-packets to the kernel."),
+    key(Section::Offload, "udp-segmentation", Word(&["auto", "on", "off"]), Value("\"auto\""),
+        "Trains of outer UDP packets that the kernel or the device segments (UDP_SEGMENT); `\"auto\"` where the outgoing device does it."),
 ];

@@ -5,10 +5,13 @@
 
 mod checks;
 mod document;
+mod esp;
 mod keys;
+mod overhead;
 mod reader;
 mod report;
 mod scalar;
+mod time;
 mod tunnel;
 mod types;
 mod value;
@@ -18,11 +21,16 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
 pub use document::document;
+pub use esp::{
+    InSa, Limits, Nat, OutSa, Segmentation, StaticSas, Tfc, TfcPad, UdpConfig, Warm, WarmKind,
+};
 pub use keys::{Absent, DEFAULT_SOCKET, KEYS, Key, Kind, List, Section};
+pub use overhead::Overhead;
 pub use report::{Problem, Report, Severity};
 pub use types::{
     Family, Gre, Hook, Keepalive, Mode, MssClamp, Mtu, Offload, OnDead, Pin, Profile, Remote,
@@ -51,6 +59,8 @@ pub struct Config {
     pub workers: u16,
     /// The binding of workers to CPUs.
     pub pin: Pin,
+    /// How long a worker asks for packets before it sleeps: 0 to 1 ms.
+    pub busy_poll: Duration,
     /// The daemon's socket; [`DEFAULT_SOCKET`] when absent.
     pub socket: Option<PathBuf>,
     /// At least one tunnel, in the file's order.
@@ -124,8 +134,9 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
         ));
     }
     let tables = top.value("tunnel").tunnels().unwrap_or_default();
+    let folder = path.parent().unwrap_or(Path::new(""));
     let build = |(name, table): (String, _)| Tunnel {
-        config: tunnel::build(&name, &table),
+        config: tunnel::build(&name, &table, folder),
         table,
     };
     let tunnels: Vec<Tunnel> = tables.into_iter().map(build).collect();
@@ -136,8 +147,10 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
     checks::top(&top, workers, &pin, &mut problems);
     for tunnel in &tunnels {
         checks::within(tunnel, &mut problems);
+        esp::checks::within(tunnel, &mut problems);
     }
     checks::between(&tunnels, &mut problems);
+    esp::checks::between(&tunnels, &mut problems);
     let report = Report::new(path, text, problems);
     if report
         .problems()
@@ -147,10 +160,12 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
         return Err(report);
     }
     let socket = top.value("socket").path();
+    let busy_poll = top.value("busy-poll").time().unwrap_or_default();
     let tunnels = tunnels.into_iter().map(|tunnel| tunnel.config).collect();
     Ok(Config {
         workers,
         pin,
+        busy_poll,
         socket,
         tunnels,
         warnings: report,

@@ -9,10 +9,17 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{Absent, KEYS, Key, Kind, List, Section};
 use super::report::Problem;
 use super::scalar::{self, Fault};
+use super::time;
 use super::value::{Node, Table, Value};
 
 /// The longest tunnel name, in octets.
 const TUNNEL_NAME_OCTETS: usize = 64;
+
+/// Keys of a tunnel that a user of IPsec expects, and what there is instead.
+const UNAVAILABLE: [(&str, &str); 2] = [
+    ("ike", "static keys are available: sa"),
+    ("dpd", "keepalives are available: keepalive"),
+];
 
 /// The problems found so far, and where the reader stands.
 pub(super) struct Reader<'a> {
@@ -55,7 +62,7 @@ impl<'a> Reader<'a> {
             if let Absent::Required(example) = key.default
                 && !entries.contains_key(key.name)
             {
-                self.missing_key(key, example, span.clone());
+                self.missing_key(key, path, example, span.clone());
             }
         }
         Table {
@@ -66,6 +73,12 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, section: Section, path: &str, name: &str, span: Range<usize>) {
+        if section == Section::Tunnel
+            && let Some((_, instead)) = UNAVAILABLE.iter().find(|(key, _)| *key == name)
+        {
+            let fault = Fault::new("is not available in this version", "not available");
+            return self.fault(&format!("{name} "), fault.help(*instead), span);
+        }
         let message = format!(
             "{}unknown key {}",
             self.place,
@@ -90,11 +103,11 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn missing_key(&mut self, key: &Key, example: &str, span: Range<usize>) {
+    fn missing_key(&mut self, key: &Key, path: &str, example: &str, span: Range<usize>) {
         if matches!(key.kind, Kind::Tunnels) {
             return self.no_tunnel(span);
         }
-        let message = format!("{}{} missing", self.place, key.name);
+        let message = format!("{}{} missing", self.place, join(path, key.name));
         self.problems
             .push(Problem::error(message, span, "").help(format!("add {} = {example}", key.name)));
     }
@@ -232,7 +245,7 @@ impl<'a> Reader<'a> {
         let value = node.get_ref();
         let shown = self.source.get(node.span()).unwrap_or("");
         if let (Kind::Time(..), DeValue::Integer(_)) = (kind, value) {
-            return scalar::no_unit(shown, shown);
+            return time::no_unit(shown, shown);
         }
         let expected = kind.describe();
         let fault = Fault::new(
@@ -297,8 +310,7 @@ fn tunnel_name(name: &str) -> Result<(), Fault> {
 
 fn string(kind: &Kind, text: &str) -> Result<Value, Fault> {
     match *kind {
-        Kind::Mode => scalar::mode(text).map(Value::Word),
-        Kind::Time(min, max) => scalar::time(text, min, max).map(Value::Time),
+        Kind::Time(min, max) => time::time(text, min, max).map(Value::Time),
         Kind::Address => scalar::address(text).map(Value::Address),
         Kind::InterfaceAddress => scalar::interface_address(text).map(Value::Prefix),
         Kind::Network => scalar::network(text).map(Value::Prefix),
@@ -306,6 +318,7 @@ fn string(kind: &Kind, text: &str) -> Result<Value, Fault> {
         Kind::Interface => scalar::interface(text).map(Value::Text),
         Kind::Netns => scalar::netns(text).map(Value::Netns),
         Kind::AbsolutePath(octets) => scalar::absolute_path(text, octets).map(Value::Path),
+        Kind::File => scalar::file(text).map(Value::Path),
         Kind::Text => scalar::text(text).map(Value::Text),
         Kind::Flag
         | Kind::Off
@@ -336,7 +349,6 @@ fn admitted<'k>(kind: &'k Kind, value: &DeValue<'_>) -> Option<&'k Kind> {
         Kind::Table(_) | Kind::Tunnels => matches!(value, DeValue::Table(_)),
         Kind::Any(_) => false,
         Kind::Word(_)
-        | Kind::Mode
         | Kind::Time(..)
         | Kind::Address
         | Kind::InterfaceAddress
@@ -345,6 +357,7 @@ fn admitted<'k>(kind: &'k Kind, value: &DeValue<'_>) -> Option<&'k Kind> {
         | Kind::Interface
         | Kind::Netns
         | Kind::AbsolutePath(_)
+        | Kind::File
         | Kind::Text => matches!(value, DeValue::String(_)),
     })
 }

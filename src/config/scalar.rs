@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::types::{Family, Remote};
 use crate::io::address::Prefix;
@@ -99,7 +98,7 @@ pub(super) fn integer(
     }
 }
 
-fn cut(digits: &str) -> String {
+pub(super) fn cut(digits: &str) -> String {
     digits.chars().take(SHOWN_CHARS).collect()
 }
 
@@ -129,107 +128,6 @@ pub(super) fn one_of(words: &[&str]) -> String {
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
     }
-}
-
-pub(super) fn mode(text: &str) -> Result<&'static str, Fault> {
-    if matches!(text, "esp" | "gre-esp") {
-        let fault = Fault::new(
-            format!("{text:?} is not available in this version"),
-            "not available",
-        );
-        return Err(fault.help("\"gre\" is available"));
-    }
-    word(text, &["gre"], "\"gre\"")
-}
-
-/// `5s`, `500ms`, `1m`, `1h`
-pub(super) fn time(text: &str, min: Duration, max: Duration) -> Result<Duration, Fault> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at_checked(digits_end).unwrap_or((text, ""));
-    if digits.is_empty() {
-        return Err(Fault::new(
-            format!("{} is not a time", quoted(text)),
-            "expected a number and a unit",
-        )
-        .help("write a whole number and ms, s, m or h: \"5s\", \"500ms\""));
-    }
-    let Some(unit_millis) = unit_millis(unit) else {
-        return Err(unit_fault(text, digits, unit));
-    };
-    let value = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit_millis));
-    let shown = cut(text);
-    match value.map(Duration::from_millis) {
-        Some(value) if value < min => {
-            let min = show_time(min);
-            Err(Fault::new(
-                format!("{shown} below minimum {min}"),
-                format!("minimum {min}"),
-            ))
-        }
-        Some(value) if value <= max => Ok(value),
-        Some(_) | None => {
-            let max = show_time(max);
-            Err(Fault::new(
-                format!("{shown} above maximum {max}"),
-                format!("maximum {max}"),
-            ))
-        }
-    }
-}
-
-fn unit_millis(unit: &str) -> Option<u64> {
-    match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    }
-}
-
-fn unit_fault(text: &str, digits: &str, unit: &str) -> Fault {
-    let digits = cut(digits);
-    if unit.is_empty() {
-        return no_unit(&quoted(text), &digits);
-    }
-    let fault = Fault::new(
-        format!("{} has an unknown unit", quoted(text)),
-        "expected ms, s, m or h",
-    );
-    let unit = unit.trim().to_ascii_lowercase();
-    let meant = match unit.as_str() {
-        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => "ms",
-        "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "min" | "mins" | "minute" | "minutes" => "m",
-        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
-        _ => return fault.help("write a whole number and ms, s, m or h: \"5s\", \"500ms\""),
-    };
-    fault.help(format!("write \"{digits}{meant}\""))
-}
-
-/// The fault of a time that is a plain number.
-pub(super) fn no_unit(shown: &str, digits: &str) -> Fault {
-    Fault::new(
-        format!("{shown} has no unit"),
-        "expected a number and a unit",
-    )
-    .help(format!("write \"{digits}s\""))
-}
-
-/// A time in the largest unit that divides it.
-pub(super) fn show_time(time: Duration) -> String {
-    let millis = time.as_millis();
-    for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis >= size && millis.is_multiple_of(size) {
-            return format!("{}{unit}", millis / size);
-        }
-    }
-    format!("{millis}ms")
 }
 
 /// An address that one peer can have, without a scope.
@@ -463,6 +361,21 @@ pub(super) fn absolute_path(text: &str, max_octets: usize) -> Result<PathBuf, Fa
             "expected a path that begins with /",
         ));
     }
+    path(text, max_octets)
+}
+
+/// The path of a file, absolute or relative to what the key says.
+pub(super) fn file(text: &str) -> Result<PathBuf, Fault> {
+    if text.is_empty() || text.ends_with('/') {
+        return Err(Fault::new(
+            format!("{} is not the path of a file", quoted(text)),
+            "expected the path of a file",
+        ));
+    }
+    path(text, PATH_OCTETS)
+}
+
+fn path(text: &str, max_octets: usize) -> Result<PathBuf, Fault> {
     let text = self::text(text)?;
     if text.len() > max_octets {
         let words = format!(

@@ -1,9 +1,12 @@
 //! A tunnel's table as typed fields.
 
+use std::path::Path;
+
 use adit_proto::liveness::Initial;
 use adit_proto::tunnel::{self, Df, DscpIn, DscpOut, Ecn, Ttl};
 use adit_proto::wire::gre::GreKey;
 
+use super::esp::{Segmentation, build as esp};
 use super::keys::Section;
 use super::types::{
     Gre, Hook, Keepalive, Mode, MssClamp, Mtu, Offload, OnDead, Pin, Profile, Remote, TunnelConfig,
@@ -15,20 +18,26 @@ use crate::io::netns::Netns;
 /// The least MSS that every IPv6 path carries: 1280 minus an IPv6 and a TCP header, in octets.
 const MSS_V6_MIN: u16 = 1220;
 
-/// The typed tunnel; a refused value counts as absent, for the checks that still run.
-pub(super) fn build(name: &str, table: &Table) -> TunnelConfig {
+/// The typed tunnel; a refused value counts as absent, for the checks that still run. Relative files are in `folder`.
+pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
     let on_dead = on_dead(table);
+    let mode = esp::mode(table);
+    let addresses = prefixes(table, "addresses");
     TunnelConfig {
         name: name.to_owned(),
-        mode: Mode::Gre,
+        mode,
+        udp: esp::udp(table, mode),
+        sa: esp::static_sas(table, folder),
+        local_ts: prefixes(table, "local-ts"),
+        remote_ts: prefixes(table, "remote-ts"),
         interface: table
             .value("interface")
             .text()
             .unwrap_or_else(|| name.to_owned()),
         local: table.value("local").address(),
         remotes: remotes(table),
-        addresses: prefixes(table, "addresses"),
         routes: prefixes(table, "routes"),
+        leak_guard: esp::leak_guard(table, mode),
         netns: table.value("netns").netns().unwrap_or(Netns::Current),
         outer_netns: table.value("outer-netns").netns().unwrap_or(Netns::Current),
         mtu: table.value("mtu").narrow().map_or(Mtu::Auto, Mtu::Fixed),
@@ -50,7 +59,10 @@ pub(super) fn build(name: &str, table: &Table) -> TunnelConfig {
         df: df(table),
         mss_clamp: mss_clamp(table),
         gre: gre(table),
-        keepalive: keepalive(table),
+        warm: esp::warm(table, &addresses),
+        tfc: esp::tfc(table),
+        keepalive: keepalive(table, mode, &addresses),
+        addresses,
         answer_keepalives: flag(table, "answer-keepalives"),
         on_dead,
         hook: if on_dead.hook { hook(table) } else { None },
@@ -78,11 +90,11 @@ pub(super) fn pin(table: &Table) -> Pin {
     }
 }
 
-fn flag(table: &Table, key: &str) -> bool {
+pub(super) fn flag(table: &Table, key: &str) -> bool {
     table.value(key).flag().unwrap_or(false)
 }
 
-fn is_word(table: &Table, key: &str, word: &str) -> bool {
+pub(super) fn is_word(table: &Table, key: &str, word: &str) -> bool {
     table.value(key).word() == Some(word)
 }
 
@@ -150,7 +162,7 @@ fn gre(table: &Table) -> Gre {
     }
 }
 
-fn keepalive(table: &Table) -> Option<Keepalive> {
+fn keepalive(table: &Table, mode: Mode, addresses: &[Prefix]) -> Option<Keepalive> {
     let keepalive = match table.value("keepalive").table() {
         Some(keepalive) => keepalive,
         None if flag(table, "keepalive") => Table::empty(Section::Keepalive),
@@ -173,6 +185,8 @@ fn keepalive(table: &Table) -> Option<Keepalive> {
             .unwrap_or(profile.pace().retries()),
         payload: flag(&keepalive, "payload"),
         accept_inner: list(&keepalive, "accept-inner", Value::address),
+        target: esp::target(&keepalive, mode, addresses),
+        accept_clear: flag(&keepalive, "accept-clear"),
     })
 }
 
@@ -206,6 +220,11 @@ fn offload(table: &Table) -> Offload {
             uso: on,
             tcp_coalesce: on,
             udp_coalesce: on,
+            udp_segmentation: if on {
+                Segmentation::Auto
+            } else {
+                Segmentation::Off
+            },
         };
     };
     Offload {
@@ -213,5 +232,6 @@ fn offload(table: &Table) -> Offload {
         uso: flag(&switches, "uso"),
         tcp_coalesce: flag(&switches, "tcp-coalesce"),
         udp_coalesce: flag(&switches, "udp-coalesce"),
+        udp_segmentation: esp::segmentation(&switches),
     }
 }

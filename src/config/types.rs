@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_crypto::Suite;
 use adit_proto::liveness::{Initial, Pace};
-use adit_proto::tunnel::{self, Df, DscpIn, DscpOut, Ecn, Parameters, Ttl};
+use adit_proto::tunnel::{self, Df, DscpIn, DscpOut, Ecn, Parameters, Ports, Ttl};
 use adit_proto::wire::gre::GreKey;
 
+use super::esp::{Segmentation, StaticSas, Tfc, TfcPad, UdpConfig, Warm, build};
 use crate::io::address::Prefix;
 use crate::io::netns::Netns;
 
@@ -30,6 +32,14 @@ pub struct TunnelConfig {
     pub name: String,
     /// The encapsulation.
     pub mode: Mode,
+    /// UDP around it; absent, packets leave as IP protocol 47 or 50.
+    pub udp: Option<UdpConfig>,
+    /// The SAs; present if and only if the mode has ESP.
+    pub sa: Option<StaticSas>,
+    /// Inner source addresses that may leave, and inner destinations that may come; mode `esp` only.
+    pub local_ts: Vec<Prefix>,
+    /// Inner destination addresses that may leave, and inner sources that may come; mode `esp` only.
+    pub remote_ts: Vec<Prefix>,
     /// The TUN interface's name, at most 15 octets.
     pub interface: String,
     /// The outer source address; the route to the remote decides when it is absent.
@@ -40,6 +50,8 @@ pub struct TunnelConfig {
     pub addresses: Vec<Prefix>,
     /// Networks routed into the tunnel; their host bits are zero.
     pub routes: Vec<Prefix>,
+    /// Whether each of the routes has an unreachable route behind it.
+    pub leak_guard: bool,
     /// Where the interface, its addresses and its routes live.
     pub netns: Netns,
     /// Where the sockets live.
@@ -60,6 +72,10 @@ pub struct TunnelConfig {
     pub mss_clamp: MssClamp,
     /// Options of the GRE header.
     pub gre: Gre,
+    /// Packets that keep an idle tunnel warm.
+    pub warm: Option<Warm>,
+    /// Padding and dummy packets; mode `esp` only.
+    pub tfc: Option<Tfc>,
     /// Keepalives to the peer; absent, the tunnel is never found dead.
     pub keepalive: Option<Keepalive>,
     /// Whether the peer's keepalives are answered.
@@ -74,13 +90,25 @@ pub struct TunnelConfig {
     pub damping: bool,
     /// The state at the start.
     pub initial: Initial,
-    /// Offloads of the TUN interface.
+    /// Offloads of the TUN interface and of the outer socket.
     pub offload: Offload,
 }
 
 impl TunnelConfig {
     /// What the tunnel does to its packets between these addresses, with an interface of this MTU in octets.
-    pub fn parameters(&self, local: IpAddr, remote: IpAddr, mtu: u16) -> Parameters {
+    ///
+    /// `suite` is that of the key files; a mode without ESP needs none.
+    pub fn parameters(
+        &self,
+        local: IpAddr,
+        remote: IpAddr,
+        mtu: u16,
+        suite: Option<Suite>,
+    ) -> Parameters {
+        let ports = |udp: UdpConfig| Ports {
+            local: udp.port,
+            remote: udp.remote_port,
+        };
         Parameters {
             local,
             remote,
@@ -94,13 +122,28 @@ impl TunnelConfig {
             ecn: self.ecn,
             df: self.df,
             mss_clamp: self.mss_clamp.at(mtu),
+            mode: match (self.mode, suite) {
+                (Mode::Esp, Some(suite)) => tunnel::Mode::Esp(suite),
+                (Mode::GreEsp, Some(suite)) => tunnel::Mode::GreEsp(suite),
+                (Mode::Gre | Mode::Esp | Mode::GreEsp, _) => tunnel::Mode::Gre,
+            },
+            udp: self.udp.map(ports),
+            tfc_octets: self.tfc_octets(mtu),
         }
     }
 
-    /// Octets that go before an inner packet: the outer IP header without options and our GRE header.
-    pub fn overhead_octets(&self, outer: Family) -> usize {
-        let any = outer.unspecified();
-        tunnel::mtu::overhead(&self.parameters(any, any, 0))
+    /// Up to how many octets inner packets are padded, with an interface of this MTU in octets.
+    pub fn tfc_octets(&self, mtu: u16) -> u16 {
+        match self.tfc.map(|tfc| tfc.pad) {
+            None | Some(TfcPad::None) => 0,
+            Some(TfcPad::Mtu) => mtu,
+            Some(TfcPad::Octets(octets)) => octets.min(mtu),
+        }
+    }
+
+    /// The address of the interface from which a packet to `target` inside the tunnel comes; none without one of its family.
+    pub fn source_for(&self, target: IpAddr) -> Option<IpAddr> {
+        build::source_for(&self.addresses, target)
     }
 
     /// Outer families that the tunnel may use; a name as remote leaves both possible unless `local` decides.
@@ -177,13 +220,31 @@ impl fmt::Display for Family {
 pub enum Mode {
     /// RFC 2784 with RFC 2890.
     Gre,
+    /// ESP in tunnel mode (RFC 4303 §3.1.2).
+    Esp,
+    /// GRE in ESP in transport mode (RFC 4303 §3.1.1).
+    GreEsp,
+}
+
+impl Mode {
+    /// Whether packets have an ESP header.
+    pub const fn has_esp(self) -> bool {
+        matches!(self, Self::Esp | Self::GreEsp)
+    }
+
+    /// Whether packets have a GRE header.
+    pub const fn has_gre(self) -> bool {
+        matches!(self, Self::Gre | Self::GreEsp)
+    }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gre => f.write_str("gre"),
-        }
+        f.write_str(match self {
+            Self::Gre => "gre",
+            Self::Esp => "esp",
+            Self::GreEsp => "gre-esp",
+        })
     }
 }
 
@@ -287,7 +348,7 @@ pub struct Gre {
     pub sequence: bool,
 }
 
-/// GRE keepalives to the peer.
+/// Keepalives to the peer: GRE's, or echo requests inside ESP where the mode has no GRE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Whose defaults hold.
@@ -300,6 +361,10 @@ pub struct Keepalive {
     pub payload: bool,
     /// Addresses that may stand inside the peer's keepalives in place of the outer ones.
     pub accept_inner: Vec<IpAddr>,
+    /// Whom echo requests go to, inside the tunnel; present if and only if the mode is `esp`.
+    pub target: Option<IpAddr>,
+    /// Whether an answer that came outside the SA counts; mode `gre-esp` only.
+    pub accept_clear: bool,
 }
 
 impl Keepalive {
@@ -354,7 +419,7 @@ pub struct Hook {
     pub timeout: Duration,
 }
 
-/// Offloads of the TUN interface that may be used.
+/// Offloads that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offload {
     /// TCP super-packets from the kernel.
@@ -365,4 +430,6 @@ pub struct Offload {
     pub tcp_coalesce: bool,
     /// UDP super-packets to the kernel.
     pub udp_coalesce: bool,
+    /// Trains of outer UDP packets.
+    pub udp_segmentation: Segmentation,
 }

@@ -1,7 +1,7 @@
 //! What `status`, `counters` and `events` show: plain data, the same for people and for machines.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,12 @@ pub struct TunnelStatus {
     pub worst_case_ms: Option<u64>,
     /// What the keepalive knows.
     pub keepalive: Option<KeepaliveStatus>,
+    /// What ESP knows; none without ESP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esp: Option<EspStatus>,
+    /// How often the path refused trains of UDP datagrams (UDP_SEGMENT); none without UDP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation_fallbacks: Option<u64>,
     /// What the device does in one piece.
     pub offload: BTreeMap<String, bool>,
     /// Traffic counters by name.
@@ -99,6 +105,26 @@ pub struct KeepaliveStatus {
     pub since_last_proof_ms: Option<u64>,
 }
 
+/// What the security associations of a tunnel know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EspStatus {
+    /// What seals the packets.
+    pub suite: String,
+    /// The index that our packets carry.
+    pub spi_out: u32,
+    /// The index that the peer's packets carry.
+    pub spi_in: u32,
+    /// The sequence number of our next packet.
+    pub next_seq: u64,
+    /// How many of them are reserved.
+    pub numbers_left: u64,
+    /// The greatest sequence number of the peer that was accepted.
+    pub newest_seq: u64,
+    /// Where a peer behind a NAT was heard last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+}
+
 /// Something that happened to a tunnel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -109,7 +135,8 @@ pub struct Event {
     /// To which tunnel.
     pub tunnel: String,
     /// `up`, `suspect`, `recovered`, `down`, `failover`, `failback`, `resolve-failed`, `no-route`, `mtu`,
-    /// `interface-gone`, `interface-failed`, `enabled`, `disabled`, `offload`, `hook-failed`.
+    /// `interface-gone`, `interface-failed`, `enabled`, `disabled`, `offload`, `hook-failed`, `peer-moved`, `sa-soft-limit`,
+    /// `key-state`.
     pub event: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,9 +5,11 @@
 //! tokio's pool, hooks are child processes, interfaces change on the link lane.
 
 mod hooks;
+mod ipsec;
 mod notices;
 mod paths;
 mod resolve;
+mod route;
 mod settings;
 mod status;
 mod tunnel;
@@ -22,10 +24,12 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::config::Config;
+use crate::config::{Config, TunnelConfig};
 use crate::control::{self, Bound, Call, Event, Request, Response, SocketError};
 use crate::dataplane::{Plane, TunnelId, WorkerNotice};
-use crate::links::{self, LinkNotice};
+use crate::keys::StateError;
+use crate::links::{self, GuardFate, Guarded, LinkCommand, LinkNotice, Namespaces};
+use ipsec::Keys;
 use paths::{OuterId, Outers};
 use tunnel::Managed;
 
@@ -77,16 +81,26 @@ pub(super) enum Message {
     Remake(TunnelId, u64),
     /// What a router said of a tunnel's path is too old to believe.
     ForgetMtu(TunnelId),
+    /// Sockets that could not be opened are to be tried again.
+    Reroute(TunnelId),
+    /// The state of a tunnel's keys cannot be written.
+    KeyState(TunnelId, String),
+    /// No sequence numbers could be reserved for a tunnel.
+    Unreserved(TunnelId, StateError),
+    /// That is to be tried again.
+    ReserveAgain(TunnelId),
+    /// The edges of the receive windows are to be saved.
+    SaveEdges,
 }
 
 /// Runs the daemon in the foreground until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`DaemonError`]: nothing is left behind then.
+/// [`DaemonError`]: nothing is left behind then but guard routes, and these on purpose: what cannot be sealed stays here.
 pub fn run(config: Config, socket: Option<PathBuf>) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(4)
+        .max_blocking_threads(16)
         .build()
         .map_err(|error| DaemonError::System("runtime", error))?;
     let socket = socket
@@ -130,6 +144,48 @@ impl Signals {
     }
 }
 
+/// Gives each tunnel a number, and so its worker: those in UDP share sockets and are the first worker's, the others go round.
+struct Numbers {
+    workers: u32,
+    in_udp: u32,
+    others: u32,
+}
+
+impl Numbers {
+    fn new(workers: u16) -> Self {
+        Self {
+            workers: u32::from(workers.max(1)),
+            in_udp: 0,
+            others: 0,
+        }
+    }
+
+    fn next(&mut self, in_udp: bool) -> TunnelId {
+        // Two rows of numbers: even multiples of the workers for those in UDP, odd ones for the others.
+        let (row, worker) = if in_udp {
+            self.in_udp += 1;
+            (2 * (self.in_udp - 1), 0)
+        } else {
+            self.others += 1;
+            let number = self.others - 1;
+            (2 * (number / self.workers) + 1, number % self.workers)
+        };
+        TunnelId(row * self.workers + worker)
+    }
+}
+
+/// Makes the guard routes of all tunnels that have some, on a thread that may wait for another adit's start.
+async fn guard(tunnels: &[(TunnelId, TunnelConfig)]) -> Result<Namespaces, DaemonError> {
+    let guarded = tunnels
+        .iter()
+        .filter_map(|(id, config)| Guarded::new(*id, config));
+    let guarded: Vec<_> = guarded.collect();
+    tokio::task::spawn_blocking(move || Namespaces::guard(&guarded))
+        .await
+        .map_err(|error| DaemonError::System("guard routes", io::Error::other(error)))?
+        .map_err(|(tunnel, why)| DaemonError::Tunnel(tunnel, why))
+}
+
 struct Daemon {
     plane: Plane,
     links: links::LinkSender,
@@ -150,13 +206,25 @@ struct Inbox {
 impl Daemon {
     async fn start(config: Config) -> Result<Self, DaemonError> {
         let system = |what| move |error| DaemonError::System(what, error);
+        let mut numbers = Numbers::new(config.workers);
+        let numbered = |tunnel: TunnelConfig| (numbers.next(tunnel.udp.is_some()), tunnel);
+        let tunnels: Vec<_> = config.tunnels.into_iter().map(numbered).collect();
+        // Before anything that can fail: they are to hold also when the start does.
+        let namespaces = guard(&tunnels).await?;
         let (message_sender, messages) = mpsc::channel(QUEUED_NOTICES);
         let (link_notices, link_inbox) = mpsc::channel(QUEUED_NOTICES);
         let (worker_notices, worker_inbox) = mpsc::channel(QUEUED_NOTICES);
         let (links, link_commands) = links::queue();
-        let plane = Plane::start(config.workers, &config.pin, &links, &worker_notices)
-            .map_err(system("worker"))?;
-        links::spawn(link_commands, plane.clone(), link_notices).map_err(system("link lane"))?;
+        let plane = Plane::start(
+            config.workers,
+            &config.pin,
+            config.busy_poll,
+            &links,
+            &worker_notices,
+        )
+        .map_err(system("worker"))?;
+        links::spawn(link_commands, namespaces, plane.clone(), link_notices)
+            .map_err(system("link lane"))?;
         let mut daemon = Self {
             plane,
             links,
@@ -171,20 +239,37 @@ impl Daemon {
                 workers: worker_inbox,
             },
         };
-        for (number, config) in (0..).zip(config.tunnels) {
-            daemon.adopt(TunnelId(number), config)?;
+        daemon.populate(tunnels).await?;
+        Ok(daemon)
+    }
+
+    /// Takes all tunnels over and enables them.
+    async fn populate(
+        &mut self,
+        tunnels: Vec<(TunnelId, TunnelConfig)>,
+    ) -> Result<(), DaemonError> {
+        if tunnels.iter().any(|(_, tunnel)| tunnel.sa.is_some()) {
+            ipsec::forbid_dumps().map_err(|error| DaemonError::System("core files", error))?;
         }
-        let ids: Vec<_> = daemon.tunnels.keys().copied().collect();
+        for (id, config) in tunnels {
+            self.adopt(id, config)?;
+        }
+        self.check_keys()
+            .map_err(|(tunnel, why)| DaemonError::Tunnel(tunnel, why))?;
+        self.save_edges();
+        let ids: Vec<_> = self.tunnels.keys().copied().collect();
         for id in ids {
-            daemon.enable(id).await.map_err(|why| {
-                let name = daemon
+            self.enable(id).await.map_err(|why| {
+                let name = self
                     .tunnels
                     .get(&id)
                     .map(|tunnel| tunnel.config.name.clone());
                 DaemonError::Tunnel(name.unwrap_or_default(), why)
             })?;
         }
-        Ok(daemon)
+        // A lane that is gone has been noticed by then.
+        let _ = self.links.send(LinkCommand::Sweep);
+        Ok(())
     }
 
     async fn serve(&mut self, bound: &Bound, signals: &mut Signals) -> Result<(), DaemonError> {
@@ -208,13 +293,19 @@ impl Daemon {
         Ok(())
     }
 
-    /// Takes every interface away; the process' end would do it too, but not before the operator sees it gone.
+    /// Takes every interface away; the process' end would do it too, but not before the operator sees it gone. Guard routes stay: a
+    /// restart must not let anything out.
     async fn stop(&mut self) {
         let ids: Vec<_> = self.tunnels.keys().copied().collect();
         for id in ids {
-            self.disable(id).await;
+            self.disable(id, GuardFate::Stay).await;
         }
         self.plane.stop();
+        for tunnel in self.tunnels.values() {
+            if let Some(Err(why)) = tunnel.keys.as_ref().map(Keys::save) {
+                tracing::error!(tunnel = tunnel.config.name, "{why}");
+            }
+        }
         // Those who follow the events get the last ones too.
         tokio::task::yield_now().await;
     }
@@ -231,7 +322,7 @@ impl Daemon {
             },
             Request::Down { tunnel } => match self.find(&tunnel) {
                 Ok(id) => {
-                    self.disable(id).await;
+                    self.disable(id, GuardFate::Go).await;
                     Response::Done
                 }
                 Err(why) => Response::Refused(why),

@@ -8,12 +8,15 @@ use super::{Daemon, Message, hooks, settings};
 use crate::control::Event;
 use crate::control::report::millis;
 use crate::dataplane::{Notice, TunnelId, WorkerNotice};
-use crate::links::LinkNotice;
+use crate::keys::StateError;
+use crate::links::{GuardFate, LinkNotice};
 
 /// How soon an interface that somebody deleted is made again.
 const REMAKE_AFTER: Duration = Duration::from_secs(1);
 /// How soon that is tried again, when its name is taken by then.
 const REMAKE_RETRY: Duration = Duration::from_secs(5);
+/// How soon sequence numbers are asked for again that could not be reserved: half a block is left to use meanwhile.
+const RESERVE_RETRY: Duration = Duration::from_secs(5);
 /// How long a router's word on the path's MTU counts (RFC 1191 section 6.3): the path may have grown since.
 const REPORTED_MTU_FOR: Duration = Duration::from_secs(600);
 
@@ -47,6 +50,21 @@ impl Daemon {
                     self.remake(id).await;
                 }
             }
+            Message::Reroute(id) => {
+                let tunnel = self.tunnels.get_mut(&id);
+                if let Some(remote) = tunnel.and_then(|tunnel| tunnel.unreached.take()) {
+                    self.route(id, remote);
+                }
+            }
+            Message::KeyState(id, why) => self.handle_key_state(id, why),
+            Message::Unreserved(id, error) => {
+                if !matches!(error, StateError::Exhausted { .. }) {
+                    self.later(RESERVE_RETRY, Message::ReserveAgain(id));
+                }
+                self.complain(id, "key-state", error.to_string());
+            }
+            Message::ReserveAgain(id) => self.extend_sequence(id),
+            Message::SaveEdges => self.save_edges(),
             Message::ForgetMtu(id) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.forgets_mtu = false;
@@ -59,9 +77,17 @@ impl Daemon {
         }
     }
 
+    /// The window's edge is not saved, which is told once and tried again each second.
+    fn handle_key_state(&mut self, id: TunnelId, why: String) {
+        let tunnel = self.tunnels.get(&id);
+        if tunnel.and_then(|tunnel| tunnel.last_error.as_ref()) != Some(&why) {
+            self.complain(id, "key-state", why);
+        }
+    }
+
     /// Makes a tunnel's interface anew, until it is there or the operator takes the tunnel down.
     async fn remake(&mut self, id: TunnelId) {
-        self.disable(id).await;
+        self.disable(id, GuardFate::Stay).await;
         if let Err(why) = self.enable(id).await {
             self.complain(id, "interface-failed", why);
             if let Some(tunnel) = self.tunnels.get(&id) {
@@ -103,6 +129,29 @@ impl Daemon {
                         self.later(REPORTED_MTU_FOR, Message::ForgetMtu(id));
                     }
                     self.apply_mtu(id);
+                }
+            }
+            WorkerNotice::SequenceLow(id) => self.extend_sequence(id),
+            WorkerNotice::SaOld(id, outbound) => {
+                let sa = if outbound { "outbound" } else { "inbound" };
+                let why = format!("the {sa} SA has passed a soft limit");
+                self.complain(id, "sa-soft-limit", why);
+            }
+            WorkerNotice::PeerMoved(id, peer) => {
+                if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                    tunnel.peer = Some(peer);
+                    let event = Event::new(&tunnel.config.name, "peer-moved", Instant::now());
+                    self.announce(event.about(peer));
+                }
+            }
+            WorkerNotice::Segmentation(id, on) => {
+                if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                    let event = Event::new(&tunnel.config.name, "offload", Instant::now());
+                    self.announce(event.because(if on {
+                        "UDP segmentation is tried again"
+                    } else {
+                        "the path refused a train at a legal size: packet by packet for a minute"
+                    }));
                 }
             }
             WorkerNotice::Coalescing(id, on) => {

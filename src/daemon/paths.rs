@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use adit_proto::liveness::Path;
@@ -13,12 +13,14 @@ use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::Message;
-use crate::dataplane::SocketOffer;
+use crate::config::{self, Mode, TunnelConfig, UdpConfig};
+use crate::dataplane::{Carries, Kind, Receiver, Sender, SocketOffer};
 use crate::io::monitor::{Groups, Monitor};
 use crate::io::netlink::Netlink;
 use crate::io::netns::{self, Netns, NetnsId};
-use crate::io::raw::{Family, RawSocket, SendSocket};
+use crate::io::raw::{Family, RawProtocol, RawSocket, SendSocket};
 use crate::io::route::RouteTo;
+use crate::io::udp::{Segmentation, UdpSender, UdpSocket};
 
 /// Changes come in bursts: the paths are looked at again once a burst is over.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -42,6 +44,7 @@ pub(super) struct Outer {
 /// All of them.
 pub(super) struct Outers {
     outers: BTreeMap<OuterId, Outer>,
+    udp: BTreeMap<(OuterId, Family, u16), Weak<UdpSocket>>,
     messages: mpsc::Sender<Message>,
 }
 
@@ -49,6 +52,7 @@ impl Outers {
     pub(super) fn new(messages: mpsc::Sender<Message>) -> Self {
         Self {
             outers: BTreeMap::new(),
+            udp: BTreeMap::new(),
             messages,
         }
     }
@@ -100,25 +104,106 @@ impl Outers {
             .map_err(io::Error::other)
     }
 
-    /// Whether a route leaves by the interface of that name.
-    pub(super) fn leaves_by(&mut self, id: OuterId, route: &RouteTo, interface: &str) -> bool {
-        let outer = self.outers.get_mut(&id);
-        let link = outer.and_then(|outer| outer.netlink.link(route.interface).ok()?);
-        link.is_some_and(|link| link.name == interface)
+    /// The interface by which a route leaves.
+    pub(super) fn interface(&mut self, id: OuterId, route: &RouteTo) -> Option<String> {
+        let outer = self.outers.get_mut(&id)?;
+        let link = outer.netlink.link(route.interface).ok()??;
+        Some(link.name)
     }
 
-    /// Sockets there for a path.
-    pub(super) fn sockets(&self, id: OuterId, path: Path) -> io::Result<SocketOffer> {
+    /// Sockets there for a path that leaves by `interface`, as far as that is known.
+    pub(super) fn sockets(
+        &mut self,
+        id: OuterId,
+        path: Path,
+        config: &TunnelConfig,
+        interface: Option<&str>,
+    ) -> io::Result<SocketOffer> {
         let netns = self.netns(id);
         let family = Family::of(path.remote);
-        netns::within(netns.as_ref().map(AsFd::as_fd), || {
-            Ok(SocketOffer {
-                netns: id,
-                family,
-                raw: RawSocket::open(family)?,
-                sender: SendSocket::open(path.local, path.remote)?,
-            })
-        })?
+        let carries = if config.mode.has_esp() {
+            Carries::Esp
+        } else {
+            Carries::Gre
+        };
+        let inside = netns.as_ref().map(AsFd::as_fd);
+        let known = config
+            .udp
+            .and_then(|udp| self.known_udp(id, family, udp.port));
+        let (receivers, sender) = netns::within(inside, || {
+            let ((socket, sender), port) = match config.udp {
+                None => (raw(path, carries)?, None),
+                Some(udp) => {
+                    let wanted = segmentation(config.offload.udp_segmentation);
+                    let ways = in_udp(path, &udp, known, wanted, interface)?;
+                    (ways, Some(udp.port))
+                }
+            };
+            let mut receivers = vec![(Kind { carries, port }, socket)];
+            if config.mode == Mode::GreEsp || config.mode == Mode::Gre && port.is_some() {
+                // What the peer sends in clear is counted; a router's answer to a keepalive in UDP comes without UDP.
+                let kind = Kind {
+                    carries: Carries::Gre,
+                    port: None,
+                };
+                let socket = RawSocket::open(family, RawProtocol::Gre)?;
+                receivers.push((kind, Receiver::Raw(socket)));
+            }
+            Ok::<_, io::Error>((receivers, sender))
+        })??;
+        if let [(kind, Receiver::Udp(socket)), ..] = &*receivers
+            && let Some(port) = kind.port
+        {
+            self.udp.insert((id, family, port), Arc::downgrade(socket));
+        }
+        Ok(SocketOffer {
+            netns: id,
+            family,
+            receivers,
+            sender,
+        })
+    }
+
+    /// A UDP socket that is open already: a port has one.
+    fn known_udp(&self, id: OuterId, family: Family, port: u16) -> Option<Arc<UdpSocket>> {
+        self.udp.get(&(id, family, port))?.upgrade()
+    }
+}
+
+/// A raw socket, and the way to the peer of `path`.
+fn raw(path: Path, carries: Carries) -> io::Result<(Receiver, Sender)> {
+    let protocol = match carries {
+        Carries::Esp => RawProtocol::Esp,
+        Carries::Gre => RawProtocol::Gre,
+    };
+    let socket = RawSocket::open(Family::of(path.remote), protocol)?;
+    let sender = SendSocket::open(path.local, path.remote)?;
+    Ok((Receiver::Raw(socket), Sender::Raw(Box::new(sender))))
+}
+
+/// The known UDP socket or a new one, and the way to the peer of `path`.
+fn in_udp(
+    path: Path,
+    udp: &UdpConfig,
+    known: Option<Arc<UdpSocket>>,
+    segmentation: Segmentation,
+    interface: Option<&str>,
+) -> io::Result<(Receiver, Sender)> {
+    let socket = match known {
+        Some(socket) => socket,
+        None => Arc::new(UdpSocket::open(Family::of(path.remote), udp.port)?),
+    };
+    let local = SocketAddr::new(path.local, udp.port);
+    let remote = SocketAddr::new(path.remote, udp.remote_port);
+    let sender = UdpSender::open(socket.clone(), local, remote, segmentation, interface)?;
+    Ok((Receiver::Udp(socket), Sender::Udp(Box::new(sender))))
+}
+
+fn segmentation(wanted: config::Segmentation) -> Segmentation {
+    match wanted {
+        config::Segmentation::Auto => Segmentation::Auto,
+        config::Segmentation::On => Segmentation::On,
+        config::Segmentation::Off => Segmentation::Off,
     }
 }
 

@@ -3,33 +3,55 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use adit_proto::liveness::{self, LivenessConfig, Pace, Path};
+use adit_crypto::Suite;
+use adit_proto::liveness::{self, LivenessConfig, Pace, Path, Probe, WarmConfig, WarmKind};
 use adit_proto::offload::Coalescing;
 use adit_proto::tunnel::{MssClamp, Parameters, mtu};
 
 use crate::config::{self, Keepalive, Mtu, TunnelConfig};
+use crate::dataplane::IdleTraffic;
 use crate::io::tun::OffloadSwitches;
 
 /// How the tunnel encapsulates over `path`, or over IPv4 while there is none, for an interface MTU of `mtu` octets.
-pub(super) fn parameters(config: &TunnelConfig, path: Option<Path>, mtu: u16) -> Parameters {
+pub(super) fn parameters(
+    config: &TunnelConfig,
+    suite: Option<Suite>,
+    path: Option<Path>,
+    mtu: u16,
+) -> Parameters {
     let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let (local, remote) = path.map_or((nowhere, nowhere), |path| (path.local, path.remote));
-    config.parameters(local, remote, mtu)
+    config.parameters(local, remote, mtu, suite)
 }
 
 /// Octets that the tunnel adds to a packet over `path`; without one, as over IPv4.
-pub(super) fn overhead(config: &TunnelConfig, path: Option<Path>) -> usize {
-    mtu::overhead(&parameters(config, path, 0))
+pub(super) fn overhead(config: &TunnelConfig, suite: Option<Suite>, path: Option<Path>) -> usize {
+    mtu::overhead(&parameters(config, suite, path, 0))
 }
 
 /// The interface's MTU over an outer path of `path_mtu` octets: the configured one, or what is left of the path's.
-pub(super) fn inner_mtu(config: &TunnelConfig, path: Option<Path>, path_mtu: u16) -> u16 {
+pub(super) fn inner_mtu(
+    config: &TunnelConfig,
+    suite: Option<Suite>,
+    path: Option<Path>,
+    path_mtu: u16,
+) -> u16 {
     let mut prefixes = config.addresses.iter().chain(&config.routes);
     let carries_ipv6 = prefixes.any(|prefix| prefix.address.is_ipv6());
     match config.mtu {
         Mtu::Fixed(octets) => octets,
-        Mtu::Auto => mtu::inner_mtu(path_mtu, overhead(config, path), carries_ipv6),
+        Mtu::Auto => mtu::inner_mtu(path_mtu, &parameters(config, suite, path, 0), carries_ipv6),
     }
+}
+
+/// The largest packet that leaves whole over an outer path of `path_mtu` octets.
+pub(super) fn fitting_mtu(
+    config: &TunnelConfig,
+    suite: Option<Suite>,
+    path: Option<Path>,
+    path_mtu: u16,
+) -> u16 {
+    mtu::inner_mtu(path_mtu, &parameters(config, suite, path, 0), false)
 }
 
 /// The clamp that goes with an interface's MTU of `mtu` octets; none where it does not depend on it.
@@ -47,6 +69,7 @@ pub(super) fn liveness(config: &TunnelConfig, tunnel: u32) -> LivenessConfig {
                 pace: pace(keepalive),
                 payload: keepalive.payload,
             }),
+        probe: probe(config),
         initial: config.initial,
         damping: config.damping,
         key_in: config.gre.key_in,
@@ -77,5 +100,39 @@ pub(super) fn coalescing(config: &TunnelConfig) -> Coalescing {
     Coalescing {
         tcp: config.offload.tcp_coalesce,
         udp: config.offload.udp_coalesce,
+    }
+}
+
+/// What is sent while there is nothing to send.
+pub(super) fn idle(config: &TunnelConfig) -> IdleTraffic {
+    let warm = config.warm.map(|warm| WarmConfig {
+        interval: warm.interval,
+        kind: match warm.kind {
+            config::WarmKind::Udp9 => WarmKind::Udp9,
+            config::WarmKind::Icmp => WarmKind::Icmp,
+            config::WarmKind::Dummy59 => WarmKind::Dummy59,
+        },
+        source: warm.source,
+        destination: warm.destination,
+    });
+    IdleTraffic {
+        warm,
+        nat_keepalive: config
+            .udp
+            .filter(|udp| udp.nat.is_local())
+            .map(|udp| udp.nat_keepalive),
+        dummies: config.tfc.and_then(|tfc| tfc.dummies),
+    }
+}
+
+/// How the peer is asked whether it lives: by GRE keepalives, or by echo requests where there is no GRE.
+fn probe(config: &TunnelConfig) -> Probe {
+    let target = config
+        .keepalive
+        .as_ref()
+        .and_then(|keepalive| keepalive.target);
+    match target.and_then(|target| Some((config.source_for(target)?, target))) {
+        Some((source, target)) => Probe::Echo { source, target },
+        None => Probe::GreKeepalive,
     }
 }

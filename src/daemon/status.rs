@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use adit_proto::counters::Snapshot;
 use adit_proto::liveness::{DownReason, State};
+use adit_proto::wire::esp::Spi;
 
 use tokio::sync::oneshot;
 
 use super::tunnel::Managed;
 use super::{Daemon, settings};
 use crate::config::Netns;
-use crate::control::report::{KeepaliveStatus, micros, millis};
+use crate::control::report::{EspStatus, KeepaliveStatus, micros, millis};
 use crate::control::{Response, Status, TunnelStatus};
 use crate::dataplane::{Reading, TunnelId};
 use crate::links::LinkCommand;
@@ -76,7 +77,7 @@ fn describe(
         remotes: config.remotes.iter().map(ToString::to_string).collect(),
         remote_index: tunnel.candidate.unwrap_or(0),
         mtu: tunnel.enabled.then_some(tunnel.mtu),
-        overhead: settings::overhead(config, tunnel.path),
+        overhead: settings::overhead(config, tunnel.suite(), tunnel.path),
         path_mtu: tunnel.path_mtu.map(|routed| {
             tunnel
                 .reported_mtu
@@ -84,6 +85,8 @@ fn describe(
         }),
         worst_case_ms: settings::worst_case(config).map(millis),
         keepalive: reading.and_then(|reading| keepalive(tunnel, reading)),
+        esp: reading.and_then(|reading| esp(tunnel, reading)),
+        segmentation_fallbacks: reading.and_then(|reading| reading.gso_fallbacks),
         offload: offload(tunnel),
         counters: owned(counters.traffic()),
         drops: owned(counters.drops()),
@@ -141,6 +144,19 @@ fn keepalive(tunnel: &Managed, reading: &Reading) -> Option<KeepaliveStatus> {
         rtt_mean_us: times.map(|times| micros(times.smoothed)),
         rtt_max_us: times.map(|times| micros(times.max)),
         since_last_proof_ms: liveness.last_proof.map(|proof| millis(proof.elapsed())),
+    })
+}
+
+fn esp(tunnel: &Managed, reading: &Reading) -> Option<EspStatus> {
+    let ipsec = reading.ipsec?;
+    Some(EspStatus {
+        suite: tunnel.suite()?.name().to_owned(),
+        spi_out: ipsec.spi_out.map_or(0, Spi::get),
+        spi_in: ipsec.spi_in.get(),
+        next_seq: ipsec.next_seq,
+        numbers_left: ipsec.numbers_left,
+        newest_seq: ipsec.edge,
+        peer: tunnel.peer,
     })
 }
 

@@ -1,34 +1,34 @@
 //! One tunnel as the daemon holds it, and what moves it: enabled, resolved, routed, handed to its worker, disabled.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adit_crypto::Secret;
+use adit_crypto::{Secret, Suite};
 use adit_proto::counters::Counters;
 use adit_proto::liveness::{Action, Failover, Path, ResolveFailure};
+use adit_proto::wire::esp::Spi;
 use tokio::sync::oneshot;
 
+use super::ipsec::Keys;
 use super::paths::{self, OuterId};
 use super::resolve::{self, Failure};
+use super::route::PATH_MTU_UNKNOWN;
 use super::{Daemon, DaemonError, Message, settings};
-use crate::config::{Remote, TunnelConfig};
+use crate::config::{Mode, Remote, TunnelConfig};
 use crate::control::Event;
-use crate::dataplane::{NewTunnel, TunnelId};
+use crate::dataplane::{Claim, NewTunnel, TunnelId};
 use crate::io::netns::Netns;
 use crate::io::tun::OffloadSwitches;
-use crate::links::{LinkCommand, Plan};
-
-/// The outer path's MTU while no route tells it.
-const PATH_MTU_UNKNOWN: u16 = 1500;
+use crate::links::{GuardFate, LinkCommand, Plan};
 
 /// A tunnel and where it stands.
 pub(super) struct Managed {
     pub(super) config: TunnelConfig,
     pub(super) outer: OuterId,
     /// Where the interface is.
-    inside: OuterId,
+    pub(super) inside: OuterId,
     pub(super) counters: Arc<Counters>,
     pub(super) failover: Failover,
     pub(super) enabled: bool,
@@ -55,6 +55,12 @@ pub(super) struct Managed {
     pub(super) coalesces: bool,
     /// When the failover machine is to be looked at.
     pub(super) timer: Option<Instant>,
+    /// The keys of a tunnel that asks for ESP.
+    pub(super) keys: Option<Keys>,
+    /// Where a peer behind a NAT was heard last.
+    pub(super) peer: Option<SocketAddr>,
+    /// The remote to which sockets could not be opened, and are to be tried again.
+    pub(super) unreached: Option<IpAddr>,
 }
 
 impl Daemon {
@@ -67,6 +73,8 @@ impl Daemon {
             tracing::warn!("{warning}");
             self.warnings.push(warning);
         }
+        let keys = config.sa.as_ref().map(Keys::open).transpose();
+        let keys = keys.map_err(|why| DaemonError::Tunnel(config.name.clone(), why))?;
         let failover = Failover::new(config.remotes.len(), config.failback.is_some());
         let tunnel = Managed {
             outer,
@@ -88,6 +96,9 @@ impl Daemon {
             coalesces: true,
             candidate: None,
             timer: None,
+            keys,
+            peer: None,
+            unreached: None,
             config,
         };
         self.tunnels.insert(id, tunnel);
@@ -110,7 +121,7 @@ impl Daemon {
         };
         tunnel.inside =
             paths::identity(netns.as_ref()).map_err(|error| format!("netns: {error}"))?;
-        tunnel.mtu = settings::inner_mtu(&tunnel.config, None, PATH_MTU_UNKNOWN);
+        tunnel.mtu = settings::inner_mtu(&tunnel.config, tunnel.suite(), None, PATH_MTU_UNKNOWN);
         let plan = tunnel.plan(netns);
         self.plane.add(tunnel.hand_over(id)?);
         let (reply, created) = oneshot::channel();
@@ -125,6 +136,10 @@ impl Daemon {
             Ok(offload) => tunnel.offload = offload,
             Err(why) => {
                 self.plane.remove(id).await;
+                // Without a path nothing was sealed: the numbers serve the next attempt.
+                if let Some(keys) = &tunnel.keys {
+                    keys.take_back();
+                }
                 return Err(why);
             }
         }
@@ -138,22 +153,26 @@ impl Daemon {
         Ok(())
     }
 
-    /// Takes the interface away and stops to watch the peer.
-    pub(super) async fn disable(&mut self, id: TunnelId) {
+    /// Takes the interface away and stops to watch the peer; its guard routes stay or go.
+    pub(super) async fn disable(&mut self, id: TunnelId, guards: GuardFate) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
         // Whatever waits to bring it up again is overtaken, also where it is down already.
         tunnel.attempt += 1;
         if !tunnel.enabled {
+            // An interface that could not be made has left its guards.
+            if guards == GuardFate::Go {
+                self.destroy(id, guards).await;
+            }
             return;
         }
         tunnel.enabled = false;
         if let Some(path) = tunnel.path.take() {
-            let key = tunnel.config.gre.key_in;
             self.plane
-                .tell_others(id, tunnel.outer, path.remote, key, false);
+                .tell_others(id, &tunnel.claims(path.remote), false);
         }
+        tunnel.peer = None;
         tunnel.path_mtu = None;
         tunnel.reported_mtu = None;
         tunnel.trouble = None;
@@ -161,12 +180,17 @@ impl Daemon {
         tunnel.since = Instant::now();
         let name = tunnel.config.name.clone();
         self.plane.remove(id).await;
+        self.destroy(id, guards).await;
+        self.announce(Event::new(&name, "disabled", Instant::now()));
+    }
+
+    async fn destroy(&self, id: TunnelId, guards: GuardFate) {
         let (reply, destroyed) = oneshot::channel();
-        if self.links.send(LinkCommand::Destroy(id, reply)).is_ok() {
+        let destroy = LinkCommand::Destroy(id, guards, reply);
+        if self.links.send(destroy).is_ok() {
             // An error says that the lane is gone, and its interfaces with it.
             let _ = destroyed.await;
         }
-        self.announce(Event::new(&name, "disabled", Instant::now()));
     }
 
     /// Does what the failover machine wants, until it wants nothing more, and sets its timer.
@@ -299,132 +323,6 @@ impl Daemon {
     }
 }
 
-impl Daemon {
-    /// Sends the tunnel to `remote` by the way that the routes show now; with nothing changed, nothing happens.
-    pub(super) fn route(&mut self, id: TunnelId, remote: IpAddr) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
-            return;
-        };
-        let route = self
-            .outers
-            .route(tunnel.outer, tunnel.config.local, remote)
-            .ok();
-        // A way through the tunnel itself is none: what is sent that way is refused packet by packet.
-        let route = route.filter(|route| {
-            let interface = &tunnel.config.interface;
-            tunnel.inside != tunnel.outer || !self.outers.leaves_by(tunnel.outer, route, interface)
-        });
-        let known = route.as_ref().map(|route| route.source);
-        let Some(local) = tunnel
-            .config
-            .local
-            .or(known)
-            .or(tunnel.path.map(|path| path.local))
-        else {
-            return;
-        };
-        let path = Path { local, remote };
-        if let Some(octets) = route.map(|route| u16::try_from(route.mtu).unwrap_or(u16::MAX)) {
-            if tunnel.path_mtu.is_some_and(|before| before != octets) {
-                tunnel.reported_mtu = None;
-            }
-            tunnel.path_mtu = Some(octets);
-        }
-        if tunnel.path != Some(path) {
-            match self.outers.sockets(tunnel.outer, path) {
-                Ok(sockets) => {
-                    let key = tunnel.config.gre.key_in;
-                    if let Some(before) = tunnel.path.replace(path) {
-                        self.plane
-                            .tell_others(id, tunnel.outer, before.remote, key, false);
-                    }
-                    self.plane.tell_others(id, tunnel.outer, remote, key, true);
-                    self.plane.set_path(id, Some((path, sockets)));
-                }
-                Err(error) => {
-                    let why = format!("raw socket: {error}");
-                    tracing::error!(tunnel = tunnel.config.name, "{why}");
-                    tunnel.last_error = Some(why);
-                }
-            }
-        }
-        self.apply_mtu(id);
-    }
-
-    /// Brings the path's MTU to the worker and the interface's to the link lane.
-    pub(super) fn apply_mtu(&mut self, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
-            return;
-        };
-        let routed = tunnel.path_mtu.unwrap_or(PATH_MTU_UNKNOWN);
-        let outer = tunnel
-            .reported_mtu
-            .map_or(routed, |reported| reported.min(routed));
-        self.plane.set_path_mtu(id, outer);
-        let inner = settings::inner_mtu(&tunnel.config, tunnel.path, outer);
-        if let Some(clamp) = settings::clamp_of_mtu(&tunnel.config, inner) {
-            self.plane.set_mss_clamp(id, clamp);
-        }
-        if inner == tunnel.mtu {
-            return;
-        }
-        tunnel.mtu = inner;
-        let mut event = Event::new(&tunnel.config.name, "mtu", Instant::now());
-        event.mtu = Some(inner);
-        if self.links.send(LinkCommand::Mtu(id, inner)).is_ok() {
-            self.announce(event);
-        }
-    }
-
-    fn probe_preferred(&mut self, id: TunnelId, address: IpAddr) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
-            return;
-        };
-        let Some(hold) = tunnel.config.failback else {
-            return;
-        };
-        let route = self
-            .outers
-            .route(tunnel.outer, tunnel.config.local, address)
-            .ok();
-        let Some(local) = tunnel.config.local.or(route.map(|route| route.source)) else {
-            return;
-        };
-        let path = Path {
-            local,
-            remote: address,
-        };
-        if let Ok(sockets) = self.outers.sockets(tunnel.outer, path) {
-            self.plane.probe_preferred(id, path, hold, sockets);
-        }
-    }
-
-    /// Looks at every path in a namespace again after its routes, addresses or MTUs changed.
-    pub(super) fn paths_changed(&mut self, outer: OuterId) {
-        let here = self
-            .tunnels
-            .iter()
-            .filter(|(_, tunnel)| tunnel.outer == outer && tunnel.enabled);
-        let ids: Vec<_> = here.map(|(&id, _)| id).collect();
-        for id in ids {
-            let Some(tunnel) = self.tunnels.get_mut(&id) else {
-                continue;
-            };
-            match tunnel.path {
-                Some(path) => self.route(id, path.remote),
-                // The way to a peer may be back: what waits for a retry need not wait longer.
-                None => {
-                    let due = tunnel.failover.poll_timeout();
-                    tunnel
-                        .failover
-                        .handle_timeout(due.unwrap_or_else(Instant::now));
-                    self.act(id);
-                }
-            }
-        }
-    }
-}
-
 impl Managed {
     /// The configured peer of that index, in the words of the configuration.
     fn remote(&self, candidate: usize) -> String {
@@ -435,11 +333,37 @@ impl Managed {
             .unwrap_or_default()
     }
 
+    /// What seals the tunnel's packets.
+    pub(super) fn suite(&self) -> Option<Suite> {
+        self.keys.as_ref().map(Keys::suite)
+    }
+
+    /// What makes a packet from `remote` this tunnel's: its own, and what its peer sends in clear.
+    pub(super) fn claims(&self, remote: IpAddr) -> Vec<Claim> {
+        let gre = Claim::Gre(self.outer, remote, self.config.gre.key_in);
+        let spi = self
+            .config
+            .sa
+            .as_ref()
+            .and_then(|sas| Spi::new(sas.inbound.spi));
+        match (spi, self.config.mode) {
+            (Some(spi), Mode::GreEsp) => vec![Claim::Esp(self.outer, spi), gre],
+            (Some(spi), _) => vec![Claim::Esp(self.outer, spi)],
+            (None, _) => vec![gre],
+        }
+    }
+
     /// The tunnel as its worker takes it over.
     fn hand_over(&self, id: TunnelId) -> Result<NewTunnel, String> {
+        let ipsec = match (&self.keys, &self.config.sa) {
+            (Some(keys), Some(sas)) => Some(keys.associate(&self.config, sas)?),
+            _ => None,
+        };
         Ok(NewTunnel {
             id,
-            parameters: settings::parameters(&self.config, self.path, self.mtu),
+            ipsec,
+            idle: settings::idle(&self.config),
+            parameters: settings::parameters(&self.config, self.suite(), self.path, self.mtu),
             liveness: settings::liveness(&self.config, id.0),
             secret: Secret::random().map_err(|error| error.to_string())?,
             coalescing: settings::coalescing(&self.config),
@@ -459,6 +383,7 @@ impl Managed {
             netns,
             addresses: self.config.addresses.clone(),
             routes: self.config.routes.clone(),
+            guard: self.config.leak_guard,
             on_dead: self.config.on_dead,
             offload: settings::switches(&self.config),
             mtu: self.mtu,

@@ -1,6 +1,6 @@
-//! The error queue of a raw socket: ICMP that anybody may have forged, believed only where it quotes a packet of ours.
+//! The error queue of an outer socket: ICMP that anybody may have forged, believed only where it quotes a packet of ours.
 
-use adit_proto::tunnel::icmp::{self, Quotation};
+use adit_proto::tunnel::icmp::{self, Quotation, Sent};
 
 use super::WorkerNotice;
 use super::table::Source;
@@ -18,20 +18,13 @@ impl Worker {
             let Some(outer) = self.sockets.get(socket).and_then(Option::as_ref) else {
                 return;
             };
-            let Ok(Some(error)) = outer.raw.receive_error(&mut self.errors) else {
+            let Ok(Some(error)) = outer.receiver.receive_error(&mut self.errors) else {
                 return;
             };
-            let (Some(local), Some(remote)) = (error.source, error.destination) else {
+            let (Some(remote), ErrorKind::TooBig { mtu }) = (error.destination, error.kind) else {
                 continue;
             };
-            let ErrorKind::TooBig { mtu } = error.kind else {
-                continue;
-            };
-            let quoted = Quotation {
-                source: local,
-                destination: remote,
-                gre: error.quoted,
-            };
+            let (local, payload) = (error.source, error.quoted);
             for &slot in self.table.at_source(Source {
                 socket,
                 address: remote,
@@ -40,9 +33,17 @@ impl Worker {
                     continue;
                 };
                 let ours = &tunnel.parameters;
-                if let Some(octets) =
-                    icmp::too_big(ours.local, ours.remote, ours.key_out, &quoted, mtu)
-                {
+                let quoted = Quotation {
+                    // The kernel looked for the socket of a quoted UDP packet by its addresses, and tells only one of them.
+                    source: local.unwrap_or(ours.local),
+                    destination: remote,
+                    payload,
+                };
+                let sent = match tunnel.encap.sa() {
+                    Some(sa) => Sent::Esp(sa.spi()),
+                    None => Sent::Gre(ours.key_out),
+                };
+                if let Some(octets) = icmp::too_big(ours.local, ours.remote, sent, &quoted, mtu) {
                     self.config.notify(WorkerNotice::PathMtu(tunnel.id, octets));
                 }
             }

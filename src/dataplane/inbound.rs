@@ -1,27 +1,52 @@
 //! Wire to TUN: one receive call, each datagram to its tunnel, each tunnel's packets coalesced and written.
 //!
-//! Itinerary: [`RawSocket::receive`](crate::io::raw::RawSocket::receive) → `proto/wire/gre.rs` → [`Table`](super::table::Table) →
-//! keepalives to `proto/liveness`, the rest to `proto/tunnel/decap.rs` → `proto/offload/coalesce.rs` →
+//! Itinerary: [`RawSocket::receive`](crate::io::raw::RawSocket::receive) or [`UdpSocket::receive`](crate::io::udp::UdpSocket::receive), each
+//! segment of a train by itself → ESP by SPI to src/dataplane/esp.rs → `proto/wire/gre.rs` → [`Table`](super::table::Table) → keepalives to
+//! `proto/liveness`, the rest to `proto/tunnel/decap.rs` → `proto/offload/coalesce.rs` →
 //! [`TunDevice::write_run`](crate::io::tun::TunDevice::write_run).
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use adit_proto::counters::DropReason;
+use adit_proto::counters::{Counters, DropReason};
+use adit_proto::liveness::is_warm;
 use adit_proto::wire::gre;
 use adit_proto::wire::ip::IPV6_OCTETS;
 use rustix::event::epoll::EventFlags;
 
+use super::Claim;
+use super::socket::{Carries, Receiver};
 use super::table::Source;
 use super::worker::{BATCH_PACKETS, TURN_PACKETS, Worker};
 use crate::io::raw::{Family, ReceiveBatch};
+use crate::io::udp::{RECEIVE_TRAINS, UdpReceiveBatch};
 
-/// One receive buffer a family, and which of them is at work.
+/// Octets that wait at most before they are written to the devices: more would not stay in the cache.
+const DELIVER_OCTETS: usize = 32 * 1024;
+
+/// A train of more octets is large, and so many of them are received at once.
+const LARGE_OCTETS: usize = 16 * 1024;
+const LARGE_TRAINS: usize = 1;
+
+/// How long a late timer waits for what is in the sockets.
+const DRAIN_FOR: Duration = Duration::from_millis(20);
+
+/// The receive buffers, and which of them is at work.
 pub(super) struct Receive {
     v4: ReceiveBatch,
     v6: ReceiveBatch,
-    family: Family,
+    udp: UdpReceiveBatch,
+    /// How many trains the next receive takes at most.
+    trains: usize,
+    current: Current,
+}
+
+#[derive(Clone, Copy)]
+enum Current {
+    V4,
+    V6,
+    Udp,
 }
 
 impl Receive {
@@ -29,25 +54,70 @@ impl Receive {
         Self {
             v4: ReceiveBatch::new(Family::V4),
             v6: ReceiveBatch::new(Family::V6),
-            family: Family::V4,
+            udp: UdpReceiveBatch::new(),
+            trains: RECEIVE_TRAINS,
+            current: Current::V4,
         }
     }
 
-    pub(super) fn batch(&mut self) -> &mut ReceiveBatch {
-        match self.family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
+    /// Whether a receive of so many trains with so many octets was all that there was; the next one takes few trains if these were large.
+    fn has_emptied(&mut self, trains: usize, octets: usize) -> bool {
+        let is_all = trains < self.trains;
+        let are_large = octets > trains * LARGE_OCTETS;
+        let next = if are_large {
+            LARGE_TRAINS
+        } else {
+            RECEIVE_TRAINS
+        };
+        if next != self.trains {
+            self.trains = next;
+            self.udp.limit(next);
+        }
+        is_all
+    }
+
+    fn raw(&mut self, family: Family) -> &mut ReceiveBatch {
+        match family {
+            Family::V4 => {
+                self.current = Current::V4;
+                &mut self.v4
+            }
+            Family::V6 => {
+                self.current = Current::V6;
+                &mut self.v6
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn buffer(&self) -> &[u8] {
+        match self.current {
+            Current::V4 => self.v4.buffer(),
+            Current::V6 => self.v6.buffer(),
+            Current::Udp => self.udp.buffer(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn buffer_mut(&mut self) -> &mut [u8] {
+        match self.current {
+            Current::V4 => self.v4.buffer_mut(),
+            Current::V6 => self.v6.buffer_mut(),
+            Current::Udp => self.udp.buffer_mut(),
         }
     }
 }
 
-/// A GRE packet in the receive buffer, with what its outer header said.
+/// What came in one outer packet, in the receive buffer, with what its outer headers said.
 #[derive(Clone, Debug)]
 pub(super) struct Arrived {
     pub(super) source: Source,
-    destination: Option<IpAddr>,
-    tos: u8,
-    pub(super) gre: Range<usize>,
+    /// The source port, where there is one.
+    pub(super) port: Option<u16>,
+    pub(super) destination: Option<IpAddr>,
+    pub(super) tos: u8,
+    /// What follows the outer headers: GRE, ESP, or what is in UDP.
+    pub(super) payload: Range<usize>,
 }
 
 impl Worker {
@@ -58,75 +128,122 @@ impl Worker {
         }
         let mut packets = 0;
         while packets < TURN_PACKETS {
-            let received = self.receive_batch(socket);
+            let (received, is_empty) = self.receive_batch(socket);
             packets += received;
-            if received < BATCH_PACKETS {
+            if is_empty {
                 return;
             }
         }
     }
 
-    /// Receives from every socket until all are empty, so that no answer that is there already is missed by a late timer.
+    /// Receives from every socket until all are empty, so that no answer that is there already is missed by a late timer; for a while at
+    /// most, since more may come than can be taken.
     pub(super) fn drain_sockets(&mut self) {
+        let until = Instant::now() + DRAIN_FOR;
         for socket in 0..self.sockets.len() {
-            while self.receive_batch(socket) == BATCH_PACKETS {}
+            while let (1.., false) = self.receive_batch(socket)
+                && Instant::now() < until
+            {}
         }
     }
 
-    fn receive_batch(&mut self, socket: usize) -> usize {
+    /// Takes what one call receives; gives how many packets that were, and whether it was everything.
+    fn receive_batch(&mut self, socket: usize) -> (usize, bool) {
         let Some(outer) = self.sockets.get(socket).and_then(Option::as_ref) else {
-            return 0;
+            return (0, true);
         };
-        self.receive.family = outer.family;
-        let received = outer.raw.receive(self.receive.batch()).unwrap_or(0);
-        if received == 0 {
-            return 0;
+        let carries = outer.kind.carries;
+        match &outer.receiver {
+            Receiver::Raw(raw) => {
+                let received = raw.receive(self.receive.raw(outer.family)).unwrap_or(0);
+                // The clock is read after the packets: none of them came later than that.
+                let now = Instant::now();
+                for index in 0..received {
+                    self.take_raw(socket, index, carries, now);
+                }
+                self.deliver(now);
+                (received, received < BATCH_PACKETS)
+            }
+            Receiver::Udp(udp) => {
+                let trains = udp.receive(&mut self.receive.udp).unwrap_or(0);
+                self.receive.current = Current::Udp;
+                let now = Instant::now();
+                let (mut packets, mut waiting, mut all) = (0, 0, 0);
+                for index in 0..trains {
+                    let (taken, octets) = self.take_train(socket, index, carries, now);
+                    packets += taken;
+                    waiting += octets;
+                    all += octets;
+                    if waiting >= DELIVER_OCTETS {
+                        self.deliver(now);
+                        waiting = 0;
+                    }
+                }
+                self.deliver(now);
+                (packets, self.receive.has_emptied(trains, all))
+            }
         }
-        // The clock is read after the packets: none of them came later than that.
-        let now = Instant::now();
-        for index in 0..received {
-            self.take(socket, index, now);
-        }
-        self.deliver(now);
-        received
     }
 
-    fn take(&mut self, socket: usize, index: usize, now: Instant) {
-        let arrived = match self.open_outer(socket, index) {
-            Ok(arrived) => arrived,
-            Err(reason) => return self.config.unassigned.drop_packet(reason),
-        };
-        let Some(octets) = self.receive.batch().buffer().get(arrived.gre.clone()) else {
-            return;
-        };
-        let header = match gre::parse(octets) {
-            Ok(header) => header,
-            Err(reason) => return self.drop_at_source(arrived.source, reason),
-        };
-        let may_be_answer = match header.protocol {
-            gre::PROTOCOL_KEEPALIVE => true,
-            gre::PROTOCOL_IPV6 => octets.len() - header.octets < IPV6_OCTETS,
-            _ => false,
-        };
-        if may_be_answer && self.take_answer(&arrived, &header, now) {
-            return;
+    fn take_raw(&mut self, socket: usize, index: usize, carries: Carries, now: Instant) {
+        match self.open_outer(socket, index) {
+            Ok(arrived) => match carries {
+                Carries::Gre => self.take_gre(&arrived, None, now),
+                Carries::Esp => self.take_esp(arrived, now),
+            },
+            Err(reason) => self.config.unassigned.drop_packet(reason),
         }
-        match self.table.find(arrived.source, header.key) {
-            Ok(slot) => self.take_packet(slot, &arrived, &header, now),
-            Err(_) if self.is_foreign(arrived.source, header.key) => {}
-            Err(_) if header.protocol == gre::PROTOCOL_KEEPALIVE => {
-                self.drop_at_source(arrived.source, DropReason::KeepaliveStale);
+    }
+
+    /// Takes each datagram of a train by itself; gives how many there were and their octets.
+    fn take_train(
+        &mut self,
+        socket: usize,
+        index: usize,
+        carries: Carries,
+        now: Instant,
+    ) -> (usize, usize) {
+        let Some(train) = self.receive.udp.train(index) else {
+            self.config
+                .unassigned
+                .drop_packet(DropReason::OuterMalformed);
+            return (1, 0);
+        };
+        let octets = train.range.len();
+        let packets = octets.div_ceil(train.segment_octets).max(1);
+        if train.truncated {
+            let unassigned = &self.config.unassigned;
+            unassigned.drop_packets(DropReason::Truncated, packets as u64);
+            return (packets, 0);
+        }
+        let mut start = train.range.start;
+        for _ in 0..packets {
+            let end = (start + train.segment_octets).min(train.range.end);
+            let arrived = Arrived {
+                source: Source {
+                    socket,
+                    address: train.source.ip(),
+                },
+                port: Some(train.source.port()),
+                destination: train.destination,
+                tos: train.tos.unwrap_or(0),
+                payload: start..end,
+            };
+            match carries {
+                Carries::Gre => self.take_gre(&arrived, None, now),
+                Carries::Esp => self.take_udp_esp(arrived, now),
             }
-            Err(reason) => self.drop_at_source(arrived.source, reason),
+            start = end;
         }
+        (packets, octets)
     }
 
     fn open_outer(&mut self, socket: usize, index: usize) -> Result<Arrived, DropReason> {
-        let datagram = self
-            .receive
-            .batch()
-            .datagram(index)
-            .ok_or(DropReason::OuterMalformed)?;
+        let batch = match self.receive.current {
+            Current::V4 => &self.receive.v4,
+            Current::V6 | Current::Udp => &self.receive.v6,
+        };
+        let datagram = batch.datagram(index).ok_or(DropReason::OuterMalformed)?;
         if datagram.truncated {
             return Err(DropReason::Truncated);
         }
@@ -135,19 +252,53 @@ impl Worker {
                 socket,
                 address: datagram.source,
             },
+            port: None,
             destination: datagram.destination,
             tos: datagram.tos.unwrap_or(0),
-            gre: datagram.range.start + datagram.header_octets..datagram.range.end,
+            payload: datagram.range.start + datagram.header_octets..datagram.range.end,
         })
+    }
+
+    /// A GRE packet from its header on; one that came through an association is of the tunnel in `slot`.
+    pub(super) fn take_gre(&mut self, arrived: &Arrived, slot: Option<usize>, now: Instant) {
+        let octets = self.receive.buffer().get(arrived.payload.clone());
+        let octets = octets.unwrap_or_default();
+        let header = match gre::parse(octets) {
+            Ok(header) => header,
+            Err(reason) => return self.drop_for(slot, arrived.source, reason),
+        };
+        let may_be_answer = match header.protocol {
+            gre::PROTOCOL_KEEPALIVE => true,
+            gre::PROTOCOL_IPV6 => octets.len() - header.octets < IPV6_OCTETS,
+            _ => false,
+        };
+        if may_be_answer && self.take_answer(arrived, &header, slot, now) {
+            return;
+        }
+        let found = match slot {
+            Some(slot) => Ok(slot),
+            None => self.table.find(arrived.source, header.key),
+        };
+        match found {
+            Ok(slot) => self.take_packet(slot, arrived, &header, now),
+            Err(_) if self.is_foreign(arrived.source, header.key) => {}
+            Err(_) if self.count_clear(arrived.source, header.protocol) => {}
+            Err(_) if header.protocol == gre::PROTOCOL_KEEPALIVE => {
+                self.drop_at_source(arrived.source, DropReason::KeepaliveStale);
+            }
+            Err(reason) => self.drop_at_source(arrived.source, reason),
+        }
     }
 
     fn take_packet(&mut self, slot: usize, arrived: &Arrived, header: &gre::Header, now: Instant) {
         let Some(tunnel) = self.tunnels.get(slot).and_then(Option::as_deref) else {
             return;
         };
-        if arrived
-            .destination
-            .is_some_and(|to| to != tunnel.parameters.local)
+        let is_sealed = tunnel.ipsec.is_some();
+        if !is_sealed
+            && arrived
+                .destination
+                .is_some_and(|to| to != tunnel.parameters.local)
         {
             return self.config.unassigned.drop_packet(DropReason::UnknownPeer);
         }
@@ -160,39 +311,95 @@ impl Worker {
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
             return;
         };
-        let Some(octets) = self
-            .receive
-            .batch()
-            .buffer_mut()
-            .get_mut(arrived.gre.clone())
-        else {
+        let Some(octets) = self.receive.buffer_mut().get_mut(arrived.payload.clone()) else {
             return;
         };
-        if !tunnel.liveness.may_forward() {
+        if !is_sealed && !tunnel.liveness.may_forward() {
             return tunnel.counters.drop_packet(DropReason::TunnelDown);
         }
-        match tunnel
-            .decap
-            .decapsulate(header, octets, arrived.tos, &tunnel.counters)
-        {
+        let decap = &mut tunnel.decap;
+        match decap.decapsulate(header, octets, arrived.tos, &tunnel.counters) {
             Ok(inner) => {
-                if tunnel.pending.is_empty() {
-                    self.touched.push(slot);
+                if is_sealed && octets.get(inner.clone()).is_some_and(is_warm) {
+                    return tunnel.counters.warm_received.add(1);
                 }
-                let start = arrived.gre.start;
-                tunnel.pending.push(start + inner.start..start + inner.end);
+                let start = arrived.payload.start;
+                self.take_user_packet(slot, start + inner.start..start + inner.end, now);
             }
             Err(reason) => tunnel.counters.drop_packet(reason),
         }
     }
 
+    /// A packet for the device of `slot`. One that came authenticated proves life, also of a tunnel that was down.
+    #[inline]
+    pub(super) fn take_user_packet(&mut self, slot: usize, range: Range<usize>, now: Instant) {
+        let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let is_first = tunnel.pending.is_empty();
+        if is_first && tunnel.ipsec.as_ref().is_some_and(|ipsec| ipsec.from_peer) {
+            tunnel.liveness.handle_inbound(now);
+            self.attend_if_changed(slot, now);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        if !tunnel.liveness.may_forward() {
+            return tunnel.counters.drop_packet(DropReason::TunnelDown);
+        }
+        if is_first {
+            self.touched.push(slot);
+        }
+        tunnel.pending.push(range);
+    }
+
     fn is_foreign(&self, source: Source, key: Option<gre::GreKey>) -> bool {
         let socket = self.sockets.get(source.socket).and_then(Option::as_ref);
-        socket.is_some_and(|socket| self.foreign.contains(&(socket.netns, source.address, key)))
+        socket.is_some_and(|socket| {
+            let claim = Claim::Gre(socket.netns, source.address, key);
+            self.foreign.contains(&claim)
+        })
+    }
+
+    /// Counts a clear packet of a peer that is to send ESP; whether it was one.
+    fn count_clear(&mut self, source: Source, protocol: u16) -> bool {
+        let slots = self.table.at_source(source);
+        let sealed = slots.iter().find_map(|&slot| {
+            let tunnel = self.tunnels.get(slot)?.as_deref()?;
+            (tunnel.ipsec.is_some() && tunnel.sockets.first() != Some(&source.socket))
+                .then_some(slot)
+        });
+        let Some(tunnel) = sealed.and_then(|slot| self.tunnel_mut(slot)) else {
+            return false;
+        };
+        tunnel.counters.drop_packet(DropReason::ClearText);
+        if protocol == gre::PROTOCOL_KEEPALIVE {
+            tunnel.clear_answers += 1;
+        }
+        true
+    }
+
+    /// Counts a dropped packet of the tunnel in `slot`, or of nobody.
+    pub(super) fn drop_of(&self, slot: usize, reason: DropReason) {
+        let tunnel = self.tunnels.get(slot).and_then(Option::as_ref);
+        let cell = tunnel.map_or(&self.config.unassigned, |tunnel| &tunnel.counters);
+        cell.drop_packet(reason);
+    }
+
+    fn drop_for(&self, slot: Option<usize>, source: Source, reason: DropReason) {
+        match slot {
+            Some(slot) => self.drop_of(slot, reason),
+            None => self.drop_at_source(source, reason),
+        }
     }
 
     /// Counts a packet that has no tunnel with its peer's only tunnel, where it can be told.
-    fn drop_at_source(&self, source: Source, reason: DropReason) {
+    pub(super) fn drop_at_source(&self, source: Source, reason: DropReason) {
+        self.cell_at_source(source).drop_packet(reason);
+    }
+
+    /// The counters of the only tunnel with a peer at `source`, or those of nobody.
+    pub(super) fn cell_at_source(&self, source: Source) -> &Counters {
         let cell = match self.table.at_source(source) {
             &[slot] => self
                 .tunnels
@@ -201,14 +408,14 @@ impl Worker {
                 .map(|tunnel| &tunnel.counters),
             _ => None,
         };
-        cell.unwrap_or(&self.config.unassigned).drop_packet(reason);
+        cell.unwrap_or(&self.config.unassigned)
     }
 
     /// Writes each tunnel's packets of this batch to its device.
     fn deliver(&mut self, now: Instant) {
         while let Some(slot) = self.touched.pop() {
             if let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) {
-                let buffer = self.receive.batch().buffer_mut();
+                let buffer = self.receive.buffer_mut();
                 tunnel.deliver(&mut self.coalescer, buffer, now, &self.config);
             }
         }

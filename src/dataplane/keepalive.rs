@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use adit_proto::counters::DropReason;
-use adit_proto::liveness::REPLY_OCTETS_MAX;
+use adit_proto::liveness::{Path, REPLY_OCTETS_MAX};
 use adit_proto::tunnel::{Train, Ttl};
 use adit_proto::wire::gre;
+use adit_proto::wire::ip::{IPV4_OCTETS, IPV6_OCTETS, Ip};
 
 use super::inbound::Arrived;
-use super::outbox::{Kind, destination};
+use super::outbox::{Kind, Outbox, destination};
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 
 /// TOS and TTL of an answer that goes back through the tunnel: CS6, as keepalives have it.
@@ -17,33 +19,39 @@ const KEEPALIVE_TTL: u8 = 255;
 
 impl Worker {
     /// A packet that may be a keepalive answer: it carries no flags of the tunnel, perhaps no key, so each tunnel with that peer is
-    /// asked. Whether it was one.
+    /// asked, or the one in `sealed` whose association it came through. Whether it was one.
     pub(super) fn take_answer(
         &mut self,
         arrived: &Arrived,
         header: &gre::Header,
+        sealed: Option<usize>,
         now: Instant,
     ) -> bool {
-        let body = arrived.gre.start + header.octets..arrived.gre.end;
-        let Some(body) = self.receive.batch().buffer().get(body) else {
+        let body = arrived.payload.start + header.octets..arrived.payload.end;
+        let Some(body) = self.receive.buffer().get(body) else {
             return false;
         };
-        let taken = self
-            .table
-            .at_source(arrived.source)
-            .iter()
-            .find_map(|&slot| {
-                let tunnel = self.tunnels.get_mut(slot)?.as_mut()?;
-                let answer =
-                    tunnel
-                        .liveness
-                        .handle_answer(now, arrived.source.address, header, body);
-                match answer.transpose()? {
-                    Ok(_) => tunnel.counters.keepalive_responses_received.add(1),
-                    Err(reason) => tunnel.counters.drop_packet(reason),
+        let asked = match &sealed {
+            Some(slot) => std::slice::from_ref(slot),
+            None => self.table.at_source(arrived.source),
+        };
+        let taken = asked.iter().find_map(|&slot| {
+            let tunnel = self.tunnels.get_mut(slot)?.as_mut()?;
+            let mut source = arrived.source.address;
+            if let Some(ipsec) = &tunnel.ipsec {
+                if sealed.is_none() && !ipsec.accepts_clear {
+                    return None;
                 }
-                Some(slot)
-            });
+                // Who answers through the association is its peer, whatever address a NAT gave it.
+                source = tunnel.liveness.path()?.remote;
+            }
+            let answer = tunnel.liveness.handle_answer(now, source, header, body);
+            match answer.transpose()? {
+                Ok(_) => tunnel.counters.keepalive_responses_received.add(1),
+                Err(reason) => tunnel.counters.drop_packet(reason),
+            }
+            Some(slot)
+        });
         if let Some(slot) = taken {
             self.attend(slot, now);
         }
@@ -61,13 +69,23 @@ impl Worker {
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_mut) else {
             return false;
         };
-        let Some(gre) = self.receive.batch().buffer().get(arrived.gre.clone()) else {
+        let Some(gre) = self.receive.buffer().get(arrived.payload.clone()) else {
             return false;
         };
         let payload = gre.get(header.octets..).unwrap_or_default();
-        let Some(path) = tunnel.liveness.path() else {
+        let Some(mut path) = tunnel.liveness.path() else {
             return false;
         };
+        // Behind a NAT the request names addresses as the peer knows them. It came authenticated, and its answer goes back by the same
+        // association wherever they point.
+        if tunnel.ipsec.as_ref().is_some_and(|ipsec| ipsec.has_nat)
+            && let Ok(inner) = Ip::parse(payload)
+        {
+            path = Path {
+                local: inner.source(),
+                remote: inner.destination(),
+            };
+        }
         let Some(request) = tunnel
             .answerer
             .handle_request(now, path, header, payload)
@@ -90,26 +108,9 @@ impl Worker {
         let mut answer = [0; REPLY_OCTETS_MAX];
         let octets = reply.write(path, payload, &mut answer);
         let answer = answer.get(..octets).unwrap_or_default();
-        self.outbox.use_peer(slot, Kind::Answer);
-        let to = destination(slot, Kind::Answer);
-        let sent = if reply.is_tunnelled() {
-            let send = |train: &mut Train| {
-                tunnel.encap.encapsulate_packet(
-                    train,
-                    to,
-                    header.protocol,
-                    answer,
-                    KEEPALIVE_TOS,
-                    KEEPALIVE_TTL,
-                )
-            };
-            self.outbox.encapsulate(send)
-        } else if !answer.is_empty() && self.outbox.put(answer, to) {
-            Ok(1)
-        } else {
-            Err(DropReason::KeepaliveMalformed)
-        };
-        match sent {
+        let protocol = reply.is_tunnelled().then_some(header.protocol);
+        tunnel.idle.note_own(now);
+        match send_reply(tunnel, &mut self.outbox, slot, protocol, answer) {
             Ok(_) => tunnel.counters.keepalive_responses_sent.add(1),
             Err(reason) => tunnel.counters.drop_packet(reason),
         }
@@ -122,6 +123,9 @@ impl Worker {
             return;
         };
         while let Some(probe) = tunnel.liveness.poll_transmit() {
+            if probe.inner().is_empty() {
+                continue;
+            }
             let (encap, kind) = match &mut tunnel.preferred {
                 Some(preferred) if probe.is_preferred => {
                     (&mut preferred.encap, Kind::PreferredRequest)
@@ -143,10 +147,49 @@ impl Worker {
                     ttl,
                 )
             };
+            if kind == Kind::Request {
+                tunnel.idle.note_own(self.outbox.now);
+            }
             match self.outbox.encapsulate(send) {
                 Ok(_) => tunnel.counters.keepalive_requests_sent.add(1),
                 Err(reason) => tunnel.counters.drop_packet(reason),
             }
         }
+    }
+}
+
+/// Sends an answer back: as an inner packet of that GRE protocol type, or as the whole packet that it is. In a tunnel with ESP or UDP that
+/// goes by the way that the request came by, so never in clear where that was sealed, without its IP header, which the outer one repeats.
+fn send_reply(
+    tunnel: &mut Tunnel,
+    outbox: &mut Outbox,
+    slot: usize,
+    protocol: Option<u16>,
+    answer: &[u8],
+) -> Result<usize, DropReason> {
+    let to = destination(slot, Kind::Answer);
+    let encap = &mut tunnel.encap;
+    outbox.use_peer(slot, Kind::Answer);
+    let (tos, ttl) = (KEEPALIVE_TOS, KEEPALIVE_TTL);
+    if let Some(protocol) = protocol {
+        return outbox
+            .encapsulate(|train| encap.encapsulate_packet(train, to, protocol, answer, tos, ttl));
+    }
+    if tunnel.ipsec.is_some() || tunnel.parameters.udp.is_some() {
+        let gre = answer.get(outer_octets(answer)..).unwrap_or_default();
+        return outbox.encapsulate(|train| encap.encapsulate_gre(train, to, gre, tos, ttl));
+    }
+    if !answer.is_empty() && outbox.put(answer, to) {
+        Ok(1)
+    } else {
+        Err(DropReason::KeepaliveMalformed)
+    }
+}
+
+/// Octets of the IP header that a packet begins with.
+fn outer_octets(packet: &[u8]) -> usize {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => IPV4_OCTETS,
+        _ => IPV6_OCTETS,
     }
 }

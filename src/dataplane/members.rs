@@ -1,5 +1,6 @@
 //! What a worker has: tunnels, sockets and devices coming and going.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use super::outbox::Kind;
-use super::table::Source;
+use super::socket::OuterSocket;
+use super::table::{Source, Table};
 use super::tunnel::{Preferred, Tunnel};
-use super::worker::{DEVICE, OuterSocket, Worker};
+use super::worker::{DEVICE, Worker};
 use super::{NewTunnel, Reading, SocketOffer, TunnelId};
 use crate::io::tun::TunDevice;
 use crate::links::LinkCommand;
@@ -54,15 +56,20 @@ impl Worker {
     /// What is known of the tunnel in `slot`.
     pub(super) fn read(&self, slot: usize) -> Option<Reading> {
         let tunnel = self.tunnels.get(slot)?.as_deref()?;
-        let socket = tunnel
-            .socket
-            .and_then(|socket| self.sockets.get(socket)?.as_ref());
+        let socket = tunnel.sockets.first();
+        let socket = socket.and_then(|&socket| self.sockets.get(socket)?.as_ref());
+        let mut dialects: Vec<_> = tunnel.answerer.dialects().collect();
+        if tunnel.clear_answers > 0 {
+            dialects.push(("answer-in-clear", tunnel.clear_answers));
+        }
         Some(Reading {
             liveness: tunnel.liveness.status(),
-            dialects: tunnel.answerer.dialects().collect(),
+            dialects,
             socket_drops: socket
-                .and_then(|socket| socket.raw.dropped().ok())
+                .and_then(|socket| socket.receiver.dropped().ok())
                 .map_or(0, u64::from),
+            ipsec: tunnel.ipsec_reading(),
+            gso_fallbacks: self.outbox.gso_fallbacks(slot),
         })
     }
 
@@ -115,25 +122,36 @@ impl Worker {
         now: Instant,
     ) {
         self.flush();
+        let remote = path.as_ref().map(|(path, _)| path.remote);
+        let before = self
+            .tunnel_mut(slot)
+            .and_then(|tunnel| tunnel.liveness.path());
+        let same_remote = remote.is_some() && before.map(|path| path.remote) == remote;
         self.leave_path(slot);
         self.leave_preferred(slot);
-        let socket = path.map(|(path, offer)| (path, self.join_socket(slot, Kind::User, offer)));
+        let joined = path.map(|(path, offer)| (path, self.join_sockets(slot, Kind::User, offer)));
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
             return;
         };
-        if let Some((path, socket)) = socket {
+        let path = joined.as_ref().map(|&(path, _)| path);
+        let mut kept = None;
+        if let Some((path, sockets)) = joined {
             tunnel.parameters.local = path.local;
             tunnel.parameters.remote = path.remote;
             tunnel.encap.set_remote(path.local, path.remote);
+            if let Some(ports) = tunnel.parameters.udp {
+                tunnel.encap.set_remote_port(ports.remote);
+            }
+            kept = tunnel.followed().filter(|_| same_remote);
             tunnel.decap.forget_sequence();
-            tunnel.socket = Some(socket);
-            let source = Source {
-                socket,
-                address: path.remote,
-            };
-            self.table.insert(source, tunnel.parameters.key_in, slot);
+            tunnel.sockets = sockets;
+            enter(&mut self.table, tunnel, slot);
         }
-        tunnel.liveness.set_path(now, socket.map(|(path, _)| path));
+        tunnel.liveness.set_path(now, path);
+        // Only our own address has changed: a peer that was followed is still where it was heard.
+        if let Some(peer) = kept {
+            self.follow(slot, peer);
+        }
         self.attend(slot, now);
     }
 
@@ -146,7 +164,7 @@ impl Worker {
         now: Instant,
     ) {
         self.leave_preferred(slot);
-        let socket = self.join_socket(slot, Kind::PreferredRequest, offer);
+        let sockets = self.join_sockets(slot, Kind::PreferredRequest, offer);
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
             return;
         };
@@ -155,16 +173,13 @@ impl Worker {
         parameters.remote = path.remote;
         tunnel.preferred = Some(Preferred {
             path,
-            socket,
             encap: Encap::new(&parameters),
+            sockets: sockets.clone(),
         });
-        self.table.insert_standby(
-            Source {
-                socket,
-                address: path.remote,
-            },
-            slot,
-        );
+        for socket in sockets {
+            let address = path.remote;
+            self.table.insert_standby(Source { socket, address }, slot);
+        }
         tunnel.liveness.probe_preferred(now, path, steady);
         self.attend(slot, now);
     }
@@ -173,15 +188,14 @@ impl Worker {
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
             return;
         };
-        let Some(socket) = tunnel.socket.take() else {
+        let sockets = std::mem::take(&mut tunnel.sockets);
+        if sockets.is_empty() {
             return;
-        };
-        let source = Source {
-            socket,
-            address: tunnel.parameters.remote,
-        };
-        self.table.remove(source, tunnel.parameters.key_in, slot);
-        self.leave_socket(socket);
+        }
+        leave(&mut self.table, tunnel, &sockets, slot);
+        for socket in sockets {
+            self.leave_socket(socket);
+        }
         self.outbox.set_peer(slot, Kind::User, None);
     }
 
@@ -192,32 +206,44 @@ impl Worker {
         let Some(preferred) = tunnel.preferred.take() else {
             return;
         };
-        let source = Source {
-            socket: preferred.socket,
-            address: preferred.path.remote,
-        };
-        self.table.remove_standby(source, slot);
-        self.leave_socket(preferred.socket);
+        for socket in preferred.sockets {
+            let address = preferred.path.remote;
+            self.table.remove_standby(Source { socket, address }, slot);
+            self.leave_socket(socket);
+        }
         self.outbox.set_peer(slot, Kind::PreferredRequest, None);
     }
 
-    /// Takes the offered way to a peer of `slot`, and gives the worker's receiving socket in that namespace, of that family: the one it
-    /// has, or the offered one.
-    fn join_socket(&mut self, slot: usize, kind: Kind, offer: SocketOffer) -> usize {
-        let SocketOffer {
-            netns,
-            family,
-            raw,
-            sender,
-        } = offer;
-        self.outbox.set_peer(slot, kind, Some(sender));
+    /// Takes the offered way to a peer of `slot`, and gives the worker's sockets of those kinds in that namespace, of that family: the
+    /// ones it has, or the offered ones.
+    fn join_sockets(&mut self, slot: usize, kind: Kind, offer: SocketOffer) -> Vec<usize> {
+        self.outbox.set_peer(slot, kind, Some(offer.sender));
+        let (netns, family) = (offer.netns, offer.family);
+        let offered = offer.receivers.into_iter();
+        offered
+            .map(|(kind, receiver)| {
+                self.join_socket(OuterSocket {
+                    netns,
+                    family,
+                    kind,
+                    receiver,
+                    users: 1,
+                })
+            })
+            .collect()
+    }
+
+    fn join_socket(&mut self, offered: OuterSocket) -> usize {
         let known = self
             .sockets
             .iter_mut()
             .enumerate()
             .find_map(|(index, socket)| {
                 let socket = socket.as_mut()?;
-                (socket.netns == netns && socket.family == family).then_some((index, socket))
+                let is_same = socket.netns == offered.netns
+                    && socket.family == offered.family
+                    && socket.kind == offered.kind;
+                is_same.then_some((index, socket))
             });
         if let Some((index, socket)) = known {
             socket.users += 1;
@@ -229,18 +255,13 @@ impl Worker {
             .position(Option::is_none)
             .unwrap_or(self.sockets.len());
         let data = epoll::EventData::new_u64(index as u64);
-        if let Err(error) = epoll::add(&self.epoll, raw.fd(), data, epoll::EventFlags::IN) {
-            tracing::error!(%error, "a raw socket is not read");
+        let fd = offered.receiver.fd();
+        if let Err(error) = epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN) {
+            tracing::error!(%error, "an outer socket is not read");
         }
-        let socket = Some(OuterSocket {
-            netns,
-            family,
-            raw,
-            users: 1,
-        });
         match self.sockets.get_mut(index) {
-            Some(free) => *free = socket,
-            None => self.sockets.push(socket),
+            Some(free) => *free = Some(offered),
+            None => self.sockets.push(Some(offered)),
         }
         index
     }
@@ -251,8 +272,50 @@ impl Worker {
         {
             socket.users -= 1;
             if socket.users == 0 {
+                // A UDP socket may be open elsewhere too, and then epoll would go on to report it.
+                let _ = epoll::delete(&self.epoll, socket.receiver.fd());
                 *place = None;
             }
         }
+    }
+}
+
+/// Enters the packets of a tunnel with a path into the table.
+fn enter(table: &mut Table, tunnel: &mut Tunnel, slot: usize) {
+    let address = tunnel.parameters.remote;
+    let [socket, others @ ..] = &*tunnel.sockets else {
+        return;
+    };
+    let source = |socket| Source { socket, address };
+    match &mut tunnel.ipsec {
+        Some(ipsec) => {
+            table.insert_association(*socket, ipsec.sa.spi(), slot);
+            table.insert_standby(source(*socket), slot);
+            let ports = tunnel.parameters.udp;
+            ipsec.peer = ports.map(|ports| SocketAddr::new(address, ports.remote));
+        }
+        None => table.insert(source(*socket), tunnel.parameters.key_in, slot),
+    }
+    for &socket in others {
+        table.insert_standby(source(socket), slot);
+    }
+}
+
+/// Takes them out again.
+fn leave(table: &mut Table, tunnel: &mut Tunnel, sockets: &[usize], slot: usize) {
+    let address = tunnel.parameters.remote;
+    let [socket, others @ ..] = sockets else {
+        return;
+    };
+    let source = |socket| Source { socket, address };
+    match &tunnel.ipsec {
+        Some(ipsec) => {
+            table.remove_association(*socket, ipsec.sa.spi());
+            table.remove_standby(source(*socket), slot);
+        }
+        None => table.remove(source(*socket), tunnel.parameters.key_in, slot),
+    }
+    for &socket in others {
+        table.remove_standby(source(socket), slot);
     }
 }

@@ -7,6 +7,8 @@
 //! to the daemon; a worker never waits for either.
 
 mod errors;
+mod esp;
+mod idle;
 mod inbound;
 mod keepalive;
 mod members;
@@ -14,28 +16,32 @@ mod outbound;
 mod outbox;
 mod pin;
 mod plane;
+mod socket;
 mod table;
 mod tunnel;
 mod worker;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use adit_crypto::Secret;
 use adit_proto::counters::Counters;
-use adit_proto::liveness::{Event, LivenessConfig, Path, Status};
+use adit_proto::esp::{InboundSa, OutboundSa, Selectors};
+use adit_proto::liveness::{Event, LivenessConfig, Path, Status, WarmConfig};
 use adit_proto::offload::Coalescing;
 use adit_proto::tunnel::{MssClamp, Parameters};
+use adit_proto::wire::esp::Spi;
 use adit_proto::wire::gre::GreKey;
 use tokio::sync::oneshot;
 
 use crate::io::netns::NetnsId;
-use crate::io::raw::{Family, RawSocket, SendSocket};
 use crate::io::tun::TunDevice;
 
 pub use plane::Plane;
+pub use socket::{Carries, Kind, Receiver, Sender, SocketOffer};
 
 /// A tunnel's number, given by the daemon and never used again while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +72,42 @@ pub struct NewTunnel {
     pub accept_inner: Vec<IpAddr>,
     /// Its counters on this worker.
     pub counters: Arc<Counters>,
+    /// What its ESP rests on; a tunnel without ESP has none.
+    pub ipsec: Option<Ipsec>,
+    /// What is sent while there is nothing to send.
+    pub idle: IdleTraffic,
+}
+
+/// The security associations of a tunnel, and what goes with them.
+#[derive(Debug)]
+pub struct Ipsec {
+    /// Seals what we send.
+    pub outbound: OutboundSa,
+    /// Opens what the peer sends.
+    pub inbound: InboundSa,
+    /// What the associations carry.
+    pub selectors: Selectors,
+    /// Where the worker leaves the greatest sequence number that it accepted.
+    pub edge: Arc<AtomicU64>,
+    /// Whether the peer's address is followed when a newer packet comes from elsewhere.
+    pub follows_peer: bool,
+    /// Whether a NAT is on the way, so that the peer knows our addresses, or its own, by others.
+    pub has_nat: bool,
+    /// Whether a keepalive answer that came in clear counts.
+    pub accepts_clear: bool,
+    /// Addresses of the interface, at which the peer's probes are answered.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What is sent while there is nothing to send.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdleTraffic {
+    /// Inner packets that keep the tunnel in use.
+    pub warm: Option<WarmConfig>,
+    /// After how long without a packet a NAT keepalive leaves.
+    pub nat_keepalive: Option<Duration>,
+    /// After how long without a packet a dummy packet leaves.
+    pub dummies: Option<Duration>,
 }
 
 /// What a worker knows of a tunnel besides its counters.
@@ -77,19 +119,25 @@ pub struct Reading {
     pub dialects: Vec<(&'static str, u64)>,
     /// Datagrams of all tunnels that the socket dropped because its buffer was full.
     pub socket_drops: u64,
+    /// The state of its ESP.
+    pub ipsec: Option<IpsecReading>,
+    /// How often the path refused to have trains cut into UDP datagrams (UDP_SEGMENT); none without UDP.
+    pub gso_fallbacks: Option<u64>,
 }
 
-/// The sockets for a path: one to send by, and one to receive by for a worker that may have none yet in that namespace, of that family.
-#[derive(Debug)]
-pub struct SocketOffer {
-    /// The namespace; none is the daemon's own.
-    pub netns: Option<NetnsId>,
-    /// The family of the outer addresses.
-    pub family: Family,
-    /// Receives the packets of every tunnel there; dropped where the worker has one.
-    pub raw: RawSocket,
-    /// Sends to the peer of this path.
-    pub sender: SendSocket,
+/// What a worker knows of a tunnel's security associations.
+#[derive(Clone, Copy, Debug)]
+pub struct IpsecReading {
+    /// Outbound index.
+    pub spi_out: Option<Spi>,
+    /// Inbound index.
+    pub spi_in: Spi,
+    /// The number of the next packet, and how many more are reserved.
+    pub next_seq: u64,
+    /// See there.
+    pub numbers_left: u64,
+    /// The greatest number accepted.
+    pub edge: u64,
 }
 
 /// What a worker saw of a peer, and when.
@@ -110,6 +158,23 @@ pub enum WorkerNotice {
     PathMtu(TunnelId, u16),
     /// The device refuses coalesced packets (false), or is tried again (true).
     Coalescing(TunnelId, bool),
+    /// The kernel refuses to cut trains into datagrams (false), or is tried again (true).
+    Segmentation(TunnelId, bool),
+    /// Fewer than half a block of reserved sequence numbers are left.
+    SequenceLow(TunnelId),
+    /// A soft limit of a security association was passed: true of the outbound one.
+    SaOld(TunnelId, bool),
+    /// The peer was heard from another address, which is used from now on.
+    PeerMoved(TunnelId, SocketAddr),
+}
+
+/// What makes a packet a certain tunnel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// A GRE packet from that address with that key.
+    Gre(Option<NetnsId>, IpAddr, Option<GreKey>),
+    /// An ESP packet with that index.
+    Esp(Option<NetnsId>, Spi),
 }
 
 /// What a worker is asked to do.
@@ -124,11 +189,8 @@ enum Command {
     ProbePreferred(TunnelId, Path, Duration, SocketOffer),
     SetPathMtu(TunnelId, u16),
     SetMssClamp(TunnelId, MssClamp),
-    Foreign {
-        netns: Option<NetnsId>,
-        remote: IpAddr,
-        key: Option<GreKey>,
-        known: bool,
-    },
+    SetTfc(TunnelId, u16),
+    ExtendSequence(TunnelId, u64),
+    Foreign(Claim, bool),
     Stop,
 }

@@ -28,6 +28,7 @@ impl Worker {
                 Ok(octets) => {
                     let read = self.read.get_mut(..octets).unwrap_or_default();
                     packets += forward(tunnel, slot, read, &mut self.outbox);
+                    self.outbox.send_if_large();
                 }
                 Err(Errno::AGAIN | Errno::INTR) => break None,
                 Err(error) => break Some(error),
@@ -36,6 +37,11 @@ impl Worker {
                 break None;
             }
         };
+        if packets > 0 {
+            let now = self.outbox.now;
+            tunnel.check_associations(now, &self.config);
+            self.attend_if_changed(slot, now);
+        }
         if let Some(error) = lost {
             self.lose_device(slot, error);
         }
@@ -77,6 +83,9 @@ fn forward(tunnel: &mut Tunnel, slot: usize, read: &mut [u8], outbox: &mut Outbo
             }
             Err(reason) => tunnel.counters.drop_packet(reason),
         }
+    }
+    if sent > 0 {
+        tunnel.idle.note_sent(outbox.now);
     }
     tunnel.counters.outbound_packets.add(sent);
     tunnel.counters.outbound_octets.add(octets);

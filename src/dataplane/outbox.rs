@@ -1,15 +1,21 @@
 //! The send train of a worker and what became of its packets.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
 use adit_proto::counters::DropReason;
-use adit_proto::tunnel::{Refused, Train};
+use adit_proto::tunnel::{Label, Refused, Train};
 use rustix::io::Errno;
 
+use super::socket::Sender;
 use super::worker::Slots;
-use crate::io::raw::{SendBatch, SendSocket};
+use crate::io::raw::SendBatch;
 
 /// Room of the train: one TUN super-packet of usual segments, or two of the largest packets.
 const TRAIN_PACKETS: usize = 64;
 const TRAIN_OCTETS: usize = 160 * 1024;
+/// Half of a super-packet.
+const LARGE_OCTETS: usize = 32 * 1024;
 
 /// What a packet in the train is, so that a refused one is counted where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,10 @@ pub(super) enum Kind {
     Answer,
     /// A request to the preferred peer that is probed beside the one in use.
     PreferredRequest,
+    /// An inner packet that keeps the tunnel in use.
+    Warm,
+    Dummy,
+    NatKeepalive,
 }
 
 /// The train's number for a packet of this kind of the tunnel in `slot`.
@@ -28,18 +38,24 @@ pub(super) fn destination(slot: usize, kind: Kind) -> u32 {
         Kind::Request => 1,
         Kind::Answer => 2,
         Kind::PreferredRequest => 3,
+        Kind::Warm => 4,
+        Kind::Dummy => 5,
+        Kind::NatKeepalive => 6,
     };
-    u32::try_from(slot).unwrap_or(u32::MAX) << 2 | kind
+    u32::try_from(slot).unwrap_or(u32::MAX) << 3 | kind
 }
 
 fn owner(destination: u32) -> (usize, Kind) {
-    let kind = match destination & 3 {
+    let kind = match destination & 7 {
         0 => Kind::User,
         1 => Kind::Request,
         2 => Kind::Answer,
-        _ => Kind::PreferredRequest,
+        3 => Kind::PreferredRequest,
+        4 => Kind::Warm,
+        5 => Kind::Dummy,
+        _ => Kind::NatKeepalive,
     };
-    ((destination >> 2) as usize, kind)
+    ((destination >> 3) as usize, kind)
 }
 
 /// The place of a peer among the peers.
@@ -59,26 +75,32 @@ struct Unsent {
 /// Packets on their way out to one peer at a time.
 pub(super) struct Outbox {
     train: Train,
+    /// The worker's time, read once a turn.
+    pub(super) now: Instant,
     peer: usize,
     batch: SendBatch,
     refused: Vec<Unsent>,
+    /// The path of that slot refused UDP segmentation (false), or is tried again (true).
+    pub(super) segmentation: Option<(usize, bool)>,
     /// Of each slot the way to its peer and to its preferred peer, one after the other.
-    peers: Vec<Option<SendSocket>>,
+    peers: Vec<Option<Sender>>,
 }
 
 impl Outbox {
     pub(super) fn new() -> Self {
         Self {
             train: Train::new(TRAIN_PACKETS, TRAIN_OCTETS),
+            now: Instant::now(),
             peer: 0,
             batch: SendBatch::new(),
             refused: Vec::with_capacity(TRAIN_PACKETS),
+            segmentation: None,
             peers: Vec::new(),
         }
     }
 
     /// Says by which socket packets of `slot` go: `kind` tells the peer in use from the preferred one.
-    pub(super) fn set_peer(&mut self, slot: usize, kind: Kind, socket: Option<SendSocket>) {
+    pub(super) fn set_peer(&mut self, slot: usize, kind: Kind, socket: Option<Sender>) {
         self.send();
         let place = place(slot, kind);
         if self.peers.len() <= place {
@@ -108,7 +130,11 @@ impl Outbox {
             return false;
         };
         room.copy_from_slice(packet);
-        self.train.commit(packet.len(), destination);
+        let label = Label {
+            destination,
+            inner_octets: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        };
+        self.train.commit(packet.len(), label);
         true
     }
 
@@ -129,6 +155,35 @@ impl Outbox {
         })
     }
 
+    /// Sends what is in the train if that is about one super-packet, whose octets are still in the cache.
+    #[inline]
+    pub(super) fn send_if_large(&mut self) {
+        if self.train.octets() >= LARGE_OCTETS {
+            self.send();
+        }
+    }
+
+    /// How often the path of `slot` refused UDP segmentation; none without UDP.
+    pub(super) fn gso_fallbacks(&self, slot: usize) -> Option<u64> {
+        self.peers
+            .get(place(slot, Kind::User))?
+            .as_ref()?
+            .gso_fallbacks()
+    }
+
+    /// What the sender of `slot` knows of its path.
+    fn sender(&mut self, slot: usize) -> Option<&mut Sender> {
+        self.peers.get_mut(place(slot, Kind::User))?.as_mut()
+    }
+
+    /// Sends packets of `slot` to another address of its peer from here on.
+    pub(super) fn move_peer(&mut self, slot: usize, remote: SocketAddr) {
+        self.send();
+        if let Some(sender) = self.sender(slot) {
+            sender.set_remote(remote);
+        }
+    }
+
     /// Sends what is in the train and notes what was refused.
     pub(super) fn send(&mut self) {
         if self.train.is_empty() {
@@ -136,14 +191,17 @@ impl Outbox {
         }
         let (train, refused) = (&self.train, &mut self.refused);
         let mut failed = |index, error| {
-            if let Some((packet, destination)) = train.packets().nth(index) {
-                note(refused, destination, reason(error), packet.len() as u64);
+            if let Some((_, label)) = train.packets().nth(index) {
+                note(refused, label, reason(error));
             }
         };
-        match self.peers.get(self.peer).and_then(Option::as_ref) {
-            Some(socket) => {
+        match self.peers.get_mut(self.peer).and_then(Option::as_mut) {
+            Some(sender) => {
                 let packets = train.packets().map(|(packet, _)| packet);
-                socket.send(&mut self.batch, packets, failed);
+                sender.send(&mut self.batch, self.now, packets, failed);
+                if let Some(on) = sender.take_change() {
+                    self.segmentation = Some((self.peer / 2, on));
+                }
             }
             None => (0..train.packets().len()).for_each(|index| failed(index, Errno::NETUNREACH)),
         }
@@ -161,31 +219,34 @@ impl Outbox {
             counters.drop_packets(refused.reason, refused.packets);
             match kind {
                 Kind::User => {
-                    let overhead = refused.packets * tunnel.encap.overhead() as u64;
                     counters.outbound_packets.take_back(refused.packets);
-                    counters
-                        .outbound_octets
-                        .take_back(refused.octets.saturating_sub(overhead));
+                    counters.outbound_octets.take_back(refused.octets);
                 }
                 Kind::Request | Kind::PreferredRequest => {
                     counters.keepalive_requests_sent.take_back(refused.packets)
                 }
                 Kind::Answer => counters.keepalive_responses_sent.take_back(refused.packets),
+                Kind::Warm => counters.warm_sent.take_back(refused.packets),
+                Kind::Dummy => counters.dummies_sent.take_back(refused.packets),
+                Kind::NatKeepalive => counters.nat_keepalives_sent.take_back(refused.packets),
             }
         }
     }
 }
 
-fn note(refused: &mut Vec<Unsent>, destination: u32, reason: DropReason, octets: u64) {
+fn note(refused: &mut Vec<Unsent>, label: Label, reason: DropReason) {
+    let octets = u64::from(label.inner_octets);
+    // Of the fragments of a packet the first counts for it.
+    let packets = u64::from(octets > 0);
     match refused.last_mut() {
-        Some(last) if last.destination == destination && last.reason == reason => {
-            last.packets += 1;
+        Some(last) if last.destination == label.destination && last.reason == reason => {
+            last.packets += packets;
             last.octets += octets;
         }
         _ => refused.push(Unsent {
-            destination,
+            destination: label.destination,
             reason,
-            packets: 1,
+            packets,
             octets,
         }),
     }
@@ -213,6 +274,9 @@ mod tests {
             Kind::Request,
             Kind::Answer,
             Kind::PreferredRequest,
+            Kind::Warm,
+            Kind::Dummy,
+            Kind::NatKeepalive,
         ] {
             assert_eq!(owner(destination(1000, kind)), (1000, kind));
         }
@@ -221,11 +285,14 @@ mod tests {
     #[test]
     fn refusals_of_one_tunnel_for_one_reason_are_noted_together() {
         let mut refused = Vec::new();
-        let (a, b) = (destination(0, Kind::User), destination(1, Kind::User));
-        note(&mut refused, a, DropReason::NoRoute, 100);
-        note(&mut refused, a, DropReason::NoRoute, 50);
-        note(&mut refused, b, DropReason::NoRoute, 1);
-        note(&mut refused, b, DropReason::TooBig, 1);
+        let label = |slot, inner_octets| Label {
+            destination: destination(slot, Kind::User),
+            inner_octets,
+        };
+        note(&mut refused, label(0, 100), DropReason::NoRoute);
+        note(&mut refused, label(0, 50), DropReason::NoRoute);
+        note(&mut refused, label(1, 1), DropReason::NoRoute);
+        note(&mut refused, label(1, 1), DropReason::TooBig);
         let counts: Vec<_> = refused.iter().map(|r| (r.packets, r.octets)).collect();
         assert_eq!(counts, [(2, 150), (1, 1), (1, 1)]);
     }

@@ -9,15 +9,13 @@ use std::time::Duration;
 use adit_proto::counters::Counters;
 use adit_proto::liveness::Path;
 use adit_proto::tunnel::MssClamp;
-use adit_proto::wire::gre::GreKey;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{mpsc, oneshot};
 
 use super::pin;
 use super::worker::{Worker, WorkerConfig};
-use super::{Command, NewTunnel, Reading, SocketOffer, TunnelId, WorkerNotice};
+use super::{Claim, Command, NewTunnel, Reading, SocketOffer, TunnelId, WorkerNotice};
 use crate::config::Pin;
-use crate::io::netns::NetnsId;
 use crate::io::tun::TunDevice;
 use crate::links::LinkSender;
 
@@ -41,13 +39,14 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts `workers` threads, pinned as `pin` says.
+    /// Starts `workers` threads, pinned as `pin` says; each looks for more work for `busy_poll` before it sleeps.
     ///
     /// # Errors
     /// What the system says when it gives no thread, epoll or eventfd.
     pub fn start(
         workers: u16,
         pins: &Pin,
+        busy_poll: Duration,
         links: &LinkSender,
         notices: &mpsc::Sender<WorkerNotice>,
     ) -> io::Result<Self> {
@@ -62,6 +61,7 @@ impl Plane {
                 links: links.clone(),
                 notices: notices.clone(),
                 unassigned: unassigned.clone(),
+                busy_poll,
             })?;
             let cpu = cpus.get(usize::from(number) % cpus.len().max(1)).copied();
             std::thread::Builder::new()
@@ -144,29 +144,29 @@ impl Plane {
         self.post(tunnel, Command::SetPathMtu(tunnel, octets));
     }
 
+    /// Says up to how many octets ESP payloads are padded.
+    pub fn set_tfc(&self, tunnel: TunnelId, octets: u16) {
+        self.post(tunnel, Command::SetTfc(tunnel, octets));
+    }
+
+    /// Says up to which sequence number the outbound association may go.
+    pub fn extend_sequence(&self, tunnel: TunnelId, last: u64) {
+        self.post(tunnel, Command::ExtendSequence(tunnel, last));
+    }
+
     /// Says what TCP's maximum segment size is lowered to, both ways.
     pub fn set_mss_clamp(&self, tunnel: TunnelId, clamp: MssClamp) {
         self.post(tunnel, Command::SetMssClamp(tunnel, clamp));
     }
 
     /// Tells the other workers which packets are `tunnel`'s: every raw socket gets a copy, and theirs is no stranger's.
-    pub fn tell_others(
-        &self,
-        tunnel: TunnelId,
-        netns: Option<NetnsId>,
-        remote: std::net::IpAddr,
-        key: Option<GreKey>,
-        known: bool,
-    ) {
+    pub fn tell_others(&self, tunnel: TunnelId, claims: &[Claim], known: bool) {
         let owner = self.owner(tunnel);
         for (number, mailbox) in self.mailboxes.iter().enumerate() {
             if number != owner {
-                mailbox.post(Command::Foreign {
-                    netns,
-                    remote,
-                    key,
-                    known,
-                });
+                for &claim in claims {
+                    mailbox.post(Command::Foreign(claim, known));
+                }
             }
         }
     }

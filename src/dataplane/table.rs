@@ -1,9 +1,11 @@
-//! Which tunnel an inbound packet belongs to: by the socket that it came from, its source address and its key.
+//! Which tunnel an inbound packet belongs to: a GRE packet by the socket that it came from, its source address and its key; an ESP packet
+//! by the socket and its SPI.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use adit_proto::counters::DropReason;
+use adit_proto::wire::esp::Spi;
 use adit_proto::wire::gre::GreKey;
 
 /// Where a packet came from: the worker's socket and the outer source address.
@@ -19,6 +21,8 @@ pub(super) struct Table {
     tunnels: HashMap<(Source, Option<GreKey>), usize>,
     by_source: HashMap<Source, Vec<usize>>,
     last: Option<(Source, Option<GreKey>, usize)>,
+    associations: HashMap<(usize, Spi), usize>,
+    last_association: Option<(usize, Spi, usize)>,
 }
 
 impl Table {
@@ -49,6 +53,32 @@ impl Table {
         }
     }
 
+    /// The slot of the tunnel whose inbound association has this index on that socket.
+    #[inline]
+    pub(super) fn find_association(&mut self, socket: usize, spi: Spi) -> Option<usize> {
+        if let Some((last_socket, last_spi, slot)) = self.last_association
+            && last_socket == socket
+            && last_spi == spi
+        {
+            return Some(slot);
+        }
+        let slot = self.associations.get(&(socket, spi)).copied()?;
+        self.last_association = Some((socket, spi, slot));
+        Some(slot)
+    }
+
+    /// Enters an inbound association.
+    pub(super) fn insert_association(&mut self, socket: usize, spi: Spi, slot: usize) {
+        self.last_association = None;
+        self.associations.insert((socket, spi), slot);
+    }
+
+    /// Takes an inbound association out.
+    pub(super) fn remove_association(&mut self, socket: usize, spi: Spi) {
+        self.last_association = None;
+        self.associations.remove(&(socket, spi));
+    }
+
     /// The slots of this worker's tunnels with a peer at `source`, whatever their keys, standby peers included.
     pub(super) fn at_source(&self, source: Source) -> &[usize] {
         self.by_source.get(&source).map_or(&[], Vec::as_slice)
@@ -61,7 +91,7 @@ impl Table {
         self.insert_standby(source, slot);
     }
 
-    /// Enters a peer of `slot` that only keepalive answers are taken from.
+    /// Enters a peer of `slot` whose packets are not found by source and key: answers of a standby peer, or what is only counted.
     pub(super) fn insert_standby(&mut self, source: Source, slot: usize) {
         let slots = self.by_source.entry(source).or_default();
         if !slots.contains(&slot) {
@@ -130,6 +160,18 @@ mod tests {
         table.insert_standby(source(3), 7);
         assert_eq!(table.at_source(source(3)), [7]);
         assert_eq!(table.find(source(3), None), Err(DropReason::UnknownKey));
+    }
+
+    #[test]
+    fn an_association_is_found_on_its_socket_only_until_it_is_removed() {
+        let spi = Spi::new(0x1001).unwrap();
+        let mut table = Table::default();
+        table.insert_association(2, spi, 7);
+        assert_eq!(table.find_association(2, spi), Some(7));
+        assert_eq!(table.find_association(2, spi), Some(7));
+        assert_eq!(table.find_association(3, spi), None);
+        table.remove_association(2, spi);
+        assert_eq!(table.find_association(2, spi), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use adit_proto::offload::{Coalescer, Coalescing, Run, VNET_HEADER_OCTETS};
 use adit_proto::tunnel::{Decap, Encap, Parameters};
 use rustix::io::Errno;
 
+use super::esp::Inbound;
+use super::idle::Idle;
 use super::worker::{BATCH_PACKETS, WorkerConfig};
 use super::{NewTunnel, Notice, TunnelId, WorkerNotice};
 use crate::io::tun::TunDevice;
@@ -30,8 +32,13 @@ pub(super) struct Tunnel {
     pub(super) liveness: Liveness,
     pub(super) answerer: Answerer,
     pub(super) device: Option<Arc<TunDevice>>,
-    /// The worker's socket that the path goes through.
-    pub(super) socket: Option<usize>,
+    /// The worker's sockets of the path: that by which its packets come, then those by which others of the peer may come.
+    pub(super) sockets: Vec<usize>,
+    /// The security associations of a tunnel that asks for ESP.
+    pub(super) ipsec: Option<Inbound>,
+    pub(super) idle: Idle,
+    /// Keepalive answers that came in clear though the tunnel asks for ESP.
+    pub(super) clear_answers: u64,
     /// The preferred peer that is probed beside the one in use.
     pub(super) preferred: Option<Preferred>,
     pub(super) counters: Arc<Counters>,
@@ -49,21 +56,33 @@ pub(super) struct Tunnel {
 /// A peer that only keepalives go to.
 pub(super) struct Preferred {
     pub(super) path: Path,
-    pub(super) socket: usize,
+    pub(super) sockets: Vec<usize>,
     pub(super) encap: Encap,
 }
 
 impl Tunnel {
     pub(super) fn new(new: NewTunnel, now: Instant) -> Self {
+        let mut encap = Encap::new(&new.parameters);
+        let mut decap = Decap::new(&new.parameters);
+        let ipsec = new.ipsec.map(|ipsec| {
+            encap.set_selectors(ipsec.selectors.clone());
+            decap.set_selectors(ipsec.selectors.clone());
+            let (outbound, inbound) = Inbound::split(ipsec);
+            encap.set_sa(Some(outbound));
+            inbound
+        });
         Self {
             id: new.id,
-            encap: Encap::new(&new.parameters),
-            decap: Decap::new(&new.parameters),
+            encap,
+            decap,
+            ipsec,
+            idle: Idle::new(&new.idle, now),
+            clear_answers: 0,
             liveness: Liveness::new(new.liveness, &new.secret, None, now),
             answerer: Answerer::new(new.answers_keepalives, new.accept_inner),
             parameters: new.parameters,
             device: None,
-            socket: None,
+            sockets: Vec::new(),
             preferred: None,
             counters: new.counters,
             pending: Vec::with_capacity(BATCH_PACKETS),
@@ -77,7 +96,13 @@ impl Tunnel {
     /// When the worker has to look at the tunnel again.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let repost = self.unposted.map(|_| now + REPOST_AFTER);
-        let timers = [self.liveness.poll_timeout(), repost, self.separate_until];
+        let timers = [
+            self.liveness.poll_timeout(),
+            repost,
+            self.separate_until,
+            self.idle.poll_timeout(),
+            self.associations_due(),
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -99,7 +124,7 @@ impl Tunnel {
                 | Event::Probing { .. }
                 | Event::PreferredSteady { .. }
                 | Event::PreferredSilent { .. } => {
-                    config.notify(WorkerNotice::Seen(self.id, notice))
+                    config.notify(WorkerNotice::Seen(self.id, notice));
                 }
             }
         }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -13,18 +12,17 @@ use std::time::{Duration, Instant};
 
 use adit_proto::counters::Counters;
 use adit_proto::offload::{Coalescer, Coalescing};
-use adit_proto::wire::gre::GreKey;
 use rustix::event::{Timespec, epoll};
 use tokio::sync::mpsc;
 
 use super::inbound::Receive;
 use super::outbound::READ_OCTETS;
 use super::outbox::Outbox;
+use super::socket::OuterSocket;
 use super::table::Table;
 use super::tunnel::Tunnel;
-use super::{Command, TunnelId, WorkerNotice};
-use crate::io::netns::NetnsId;
-use crate::io::raw::{ErrorBuffer, Family, RawSocket};
+use super::{Claim, Command, TunnelId, WorkerNotice};
+use crate::io::raw::ErrorBuffer;
 use crate::links::LinkSender;
 
 /// Packets taken from one source before the others get their turn.
@@ -51,24 +49,19 @@ pub(super) struct WorkerConfig {
     pub(super) links: LinkSender,
     pub(super) notices: mpsc::Sender<WorkerNotice>,
     pub(super) unassigned: Arc<Counters>,
+    /// How long the worker looks for more work before it sleeps.
+    pub(super) busy_poll: Duration,
 }
 
 impl WorkerConfig {
-    /// Tells the daemon, unless it has stopped listening or is far behind.
-    pub(super) fn notify(&self, notice: WorkerNotice) {
-        if let Err(error) = self.notices.try_send(notice) {
+    /// Tells the daemon, unless it has stopped listening or is far behind; whether it was told.
+    pub(super) fn notify(&self, notice: WorkerNotice) -> bool {
+        let told = self.notices.try_send(notice);
+        if let Err(error) = &told {
             tracing::warn!(%error, "a worker's notice was lost");
         }
+        told.is_ok()
     }
-}
-
-/// An outer socket: one per namespace and family.
-#[derive(Debug)]
-pub(super) struct OuterSocket {
-    pub(super) netns: Option<NetnsId>,
-    pub(super) family: Family,
-    pub(super) raw: RawSocket,
-    pub(super) users: usize,
 }
 
 /// One worker's possessions.
@@ -80,7 +73,7 @@ pub(super) struct Worker {
     pub(super) slots: BTreeMap<TunnelId, usize>,
     pub(super) table: Table,
     /// Tunnels of other workers, which get copies of their own of the packets that arrive here too.
-    pub(super) foreign: BTreeSet<(Option<NetnsId>, IpAddr, Option<GreKey>)>,
+    pub(super) foreign: BTreeSet<Claim>,
     pub(super) timers: BTreeSet<(Instant, usize)>,
     pub(super) receive: Receive,
     pub(super) errors: ErrorBuffer,
@@ -117,7 +110,7 @@ impl Worker {
             receive: Receive::new(),
             errors: ErrorBuffer::new(),
             touched: Vec::with_capacity(BATCH_PACKETS),
-            coalescer: Coalescer::new(BATCH_PACKETS, nothing),
+            coalescer: Coalescer::new(TURN_PACKETS, nothing),
             read: vec![0; READ_OCTETS].into_boxed_slice(),
             outbox: Outbox::new(),
             stopping: false,
@@ -128,10 +121,24 @@ impl Worker {
     pub(super) fn run(mut self) {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS];
         let mut now = Instant::now();
+        let mut worked = now;
         while !self.stopping {
-            let timeout = self.until_next_timer(now);
+            let spins = now.saturating_duration_since(worked) < self.config.busy_poll;
+            let timeout = if spins {
+                Some(Timespec::default())
+            } else {
+                self.until_next_timer(now)
+            };
             match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
-                Ok((ready, _)) => now = self.turn(ready),
+                Ok(([], _)) if spins => {
+                    // Where CPUs are few, the one whose packet is awaited may need this one.
+                    rustix::thread::sched_yield();
+                    now = self.expire_timers();
+                }
+                Ok((ready, _)) => {
+                    now = self.turn(ready);
+                    worked = now;
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "epoll failed: the tunnels of this worker stop");
@@ -143,6 +150,7 @@ impl Worker {
 
     /// One turn; gives the time at its end.
     fn turn(&mut self, ready: &[epoll::Event]) -> Instant {
+        self.outbox.now = Instant::now();
         let mut woken = false;
         for event in ready {
             match event.data.u64() {
@@ -168,6 +176,12 @@ impl Worker {
     pub(super) fn flush(&mut self) {
         self.outbox.send();
         self.outbox.settle(&self.tunnels);
+        if let Some((slot, on)) = self.outbox.segmentation.take()
+            && let Some(tunnel) = self.tunnels.get(slot).and_then(Option::as_deref)
+        {
+            let notice = WorkerNotice::Segmentation(tunnel.id, on);
+            self.config.notify(notice);
+        }
     }
 
     fn until_next_timer(&self, now: Instant) -> Option<Timespec> {
@@ -196,6 +210,8 @@ impl Worker {
             if let Some(tunnel) = self.tunnel_mut(slot) {
                 tunnel.scheduled = None;
                 tunnel.liveness.handle_timeout(now);
+                self.send_probes(slot);
+                self.send_idle(slot, now);
                 self.attend(slot, now);
             }
         }
@@ -209,6 +225,7 @@ impl Worker {
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut) else {
             return;
         };
+        tunnel.check_associations(now, &self.config);
         tunnel.post_events(now, &self.config);
         let due = tunnel.due(now);
         if due != tunnel.scheduled {
@@ -219,6 +236,19 @@ impl Worker {
                 self.timers.insert((new, slot));
             }
             tunnel.scheduled = due;
+        }
+    }
+
+    /// The same where nothing but an event would need it.
+    #[inline]
+    pub(super) fn attend_if_changed(&mut self, slot: usize, now: Instant) {
+        let changed = self
+            .tunnels
+            .get(slot)
+            .and_then(Option::as_deref)
+            .is_some_and(|tunnel| tunnel.liveness.has_events());
+        if changed {
+            self.attend(slot, now);
         }
     }
 
@@ -270,21 +300,19 @@ impl Worker {
                     tunnel.decap.set_mss_clamp(Some(clamp));
                 }
             }),
-            Command::Foreign {
-                netns,
-                remote,
-                key,
-                known: true,
-            } => {
-                self.foreign.insert((netns, remote, key));
+            Command::SetTfc(id, octets) => self.with(id, |worker, slot| {
+                if let Some(tunnel) = worker.tunnel_mut(slot) {
+                    tunnel.encap.set_tfc_octets(octets);
+                }
+            }),
+            Command::ExtendSequence(id, last) => {
+                self.with(id, |worker, slot| worker.extend_sequence(slot, last, now));
             }
-            Command::Foreign {
-                netns,
-                remote,
-                key,
-                known: false,
-            } => {
-                self.foreign.remove(&(netns, remote, key));
+            Command::Foreign(claim, true) => {
+                self.foreign.insert(claim);
+            }
+            Command::Foreign(claim, false) => {
+                self.foreign.remove(&claim);
             }
             Command::Stop => self.stopping = true,
         }

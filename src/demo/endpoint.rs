@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::error::DemoError;
-use super::plan::Side;
 use crate::io::child::confine;
+use crate::sites::Side;
 
 /// The endpoint's own promise: SIGTERM ends it within this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);

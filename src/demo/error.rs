@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 
-use super::plan::Side;
-use super::preflight::Missing;
 use crate::control::ClientError;
 use crate::io::netlink::NetlinkError;
+use crate::sites::Missing;
+use crate::sites::Side;
 
 /// Why the demo ended before its end.
 #[derive(Debug)]

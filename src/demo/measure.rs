@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ping::Pinged;
-use super::plan::{PERIOD, RETRIES, Side};
-use super::traffic::Moved;
+use super::plan::{PERIOD, RETRIES};
 use super::watch::Seen;
 use crate::cli::units;
 use crate::control::TunnelStatus;
 use crate::control::report::millis;
+use crate::sites::Moved;
+use crate::sites::Side;
 
 /// How much later than computed the demo's own threads may see something on a busy machine.
 pub(super) const SLACK: Duration = Duration::from_millis(300);

@@ -6,11 +6,9 @@ mod error;
 mod measure;
 mod ping;
 mod plan;
-mod preflight;
 mod print;
 mod sites;
 mod story;
-mod traffic;
 mod watch;
 
 use std::io::{self, Write};

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::io::address::Prefix;
+use crate::sites::Side;
 
 /// Name of each end of the wire.
 pub(super) const WIRE: &str = "wire";
@@ -16,48 +15,12 @@ pub(super) const RETRIES: u32 = 3;
 /// The tunnel's GRE key.
 pub(super) const KEY: u32 = 42;
 
-/// One of the two sites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Side {
-    /// The one on the left.
-    West,
-    /// The one on the right.
-    East,
-}
-
 impl Side {
-    /// Both, from left to right.
-    pub(super) const BOTH: [Self; 2] = [Self::West, Self::East];
-
-    /// The other one.
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::West => Self::East,
-            Self::East => Self::West,
-        }
-    }
-
-    /// Its name.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::West => "west",
-            Self::East => "east",
-        }
-    }
-
     /// The name of its tunnel and of the tunnel's interface.
     pub(super) const fn tunnel(self) -> &'static str {
         match self {
             Self::West => "to-east",
             Self::East => "to-west",
-        }
-    }
-
-    const fn number(self) -> u8 {
-        match self {
-            Self::West => 1,
-            Self::East => 2,
         }
     }
 

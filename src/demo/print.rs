@@ -9,11 +9,11 @@ use adit_proto::counters::DropReason;
 
 use super::measure::{Kept, Outage, Recovery};
 use super::ping::Pinged;
-use super::plan::Side;
-use super::traffic::Moved;
 use crate::cli::table::{Align, Table};
 use crate::cli::units;
 use crate::control::TunnelStatus;
+use crate::sites::Moved;
+use crate::sites::Side;
 
 const PICTURE: &str = "\
 adit demo: two sites, a GRE tunnel, a wire that is cut and mended

@@ -3,18 +3,17 @@
 //! What is made here is taken away when it is dropped, whichever way the demo ends: endpoints first, then namespaces (with them their
 //! interfaces), then the folder.
 
-use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::endpoint::Endpoint;
 use super::error::DemoError;
-use super::plan::{Side, WIRE};
+use super::plan::WIRE;
 use crate::io::address::Prefix;
 use crate::io::netlink::{Netlink, NetlinkError};
 use crate::io::netns;
+use crate::sites::{Folder, Side};
 
 /// An Ethernet address that neither end of the wire has.
 const NOBODY: [u8; 6] = [0x02, 0, 0, 0, 0xde, 0xad];
@@ -38,7 +37,7 @@ pub(super) struct Site {
 impl Sites {
     /// Makes the namespaces, `named` so that `ip netns` knows them or else without a name, and joins them by a wire.
     pub(super) fn make(named: bool) -> Result<Self, DemoError> {
-        let folder = Folder::make()?;
+        let folder = Folder::make("adit-demo").map_err(DemoError::of("a folder"))?;
         let mut west = Namespace::make(Side::West, named)?;
         let east = Namespace::make(Side::East, west.name.is_some())?;
         if east.name.is_none() {
@@ -67,7 +66,7 @@ impl Sites {
                 .fd
                 .try_clone()
                 .map_err(DemoError::of("namespace"))?;
-            let endpoint = Endpoint::start(side, &self.folder.path, namespace, cpu, die_with_us)?;
+            let endpoint = Endpoint::start(side, self.folder.path(), namespace, cpu, die_with_us)?;
             self.site_mut(side).endpoint = Some(endpoint);
         }
         Ok(())
@@ -121,7 +120,7 @@ impl Sites {
 
     /// Leaves everything as it is when the demo ends.
     pub(super) fn keep(&mut self) {
-        self.folder.kept = true;
+        self.folder.keep();
         for side in Side::BOTH {
             let site = self.site_mut(side);
             site.namespace.kept = true;
@@ -133,7 +132,7 @@ impl Sites {
 
     /// Where configurations, sockets and logs are.
     pub(super) fn folder(&self) -> &Path {
-        &self.folder.path
+        self.folder.path()
     }
 
     /// One of the sites.
@@ -256,39 +255,6 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         if !self.kept {
             self.forget_name();
-        }
-    }
-}
-
-/// A folder that only its owner can look into.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Folder {
-    fn make() -> Result<Self, DemoError> {
-        let mut random = [0; 8];
-        File::open("/dev/urandom")
-            .and_then(|mut file| io::Read::read_exact(&mut file, &mut random))
-            .map_err(DemoError::of("/dev/urandom"))?;
-        let name = format!("adit-demo-{:016x}", u64::from_ne_bytes(random));
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(DemoError::of(&path.display().to_string()))?;
-        Ok(Self { path, kept: false })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(folder = %self.path.display(), %error, "a folder is left over");
         }
     }
 }

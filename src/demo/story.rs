@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use super::error::DemoError;
 use super::measure::{Kept, KeptSite, Measurements, Outage, Recovery, SLACK, computed_worst_case};
 use super::ping::{Pinged, ping};
-use super::plan::Side;
 use super::print::{Teller, throughput};
 use super::sites::Sites;
-use super::traffic::Flow;
 use super::watch::{Seen, Watch, unix_us};
-use super::{Options, endpoint, preflight};
+use super::{Options, endpoint};
 use crate::cli::units;
 use crate::control::{Client, ClientError, Event, Request, Response, TunnelStatus};
+use crate::sites::{self, Flow, Side};
 
 /// Until an endpoint listens, until a tunnel is up, until it is up again.
 const COMES_WITHIN: Duration = Duration::from_secs(6);
@@ -28,7 +27,7 @@ pub(super) fn tell(
     teller: &mut Teller<'_>,
     found: &mut Measurements,
 ) -> Result<(), DemoError> {
-    found.own_user_namespace = preflight::prepare()?;
+    found.own_user_namespace = sites::prepare()?;
     teller.picture()?;
     let watch = Watch::start()?;
     let sites = Sites::make(options.keep && !found.own_user_namespace)?;

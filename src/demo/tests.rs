@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::error::DemoError;
 use super::ping::ping;
-use super::plan::{Side, WIRE};
+use super::plan::WIRE;
 use super::sites::Sites;
-use super::traffic::Flow;
 use super::watch::{Watch, unix_us};
 use crate::io::netlink::Netlink;
 use crate::io::netns;
+use crate::sites::Flow;
+use crate::sites::Side;
 
 fn echo(sites: &Sites, from: Side) -> super::ping::Pinged {
     let namespace = sites.site(from).namespace();

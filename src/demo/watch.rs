@@ -14,13 +14,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::DemoError;
-use super::plan::Side;
 use super::sites::Sites;
 use crate::control::report::micros;
 use crate::control::{Client, Event, Request, Response};
 use crate::io::address::Prefix;
 use crate::io::monitor::{Change, Groups, Monitor};
 use crate::io::netns;
+use crate::sites::Side;
 
 /// How long a wait goes on before it looks after the endpoints.
 const LOOK_AFTER: Duration = Duration::from_millis(20);

@@ -1,4 +1,5 @@
-//! Raw sockets for IP protocol 47 (GRE, RFC 2784): one that receives per family and worker, one that sends per peer.
+//! Raw sockets for IP protocols 47 (GRE, RFC 2784) and 50 (ESP, RFC 4303): one that receives per family and worker, one that sends per
+//! peer.
 //!
 //! Inbound: recvmmsg → [`ReceiveBatch`] → src/dataplane/inbound.rs. Outbound: the send train → [`SendSocket::send`] → sendmmsg.
 //! The ICMP errors that answer a packet come to the socket of its protocol, not to the one that sent it: [`RawSocket::receive_error`].
@@ -12,16 +13,33 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::sys::control::RouteSource;
 use super::sys::errqueue::{self, ExtendedError, QUOTE_OCTETS};
+use super::sys::option;
 use super::sys::receive::{Ancillary, ReceiveSlots};
-use super::sys::send::{SendHeaders, Target};
-use super::sys::{option, receive};
+use super::sys::send::{CHUNK, Message, SendHeaders, Target};
 
-/// IP protocol number of GRE.
-pub const PROTOCOL_GRE: u8 = 47;
 /// Datagrams that one [`RawSocket::receive`] takes at most.
-pub const RECEIVE_PACKETS: usize = receive::SLOTS;
+pub const RECEIVE_PACKETS: usize = 64;
 /// Buffer asked for in a socket's one direction, in octets.
-const BUFFER_OCTETS: usize = 4 << 20;
+pub(super) const BUFFER_OCTETS: usize = 4 << 20;
+
+/// What a raw socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RawProtocol {
+    /// IP protocol 47.
+    Gre,
+    /// IP protocol 50.
+    Esp,
+}
+
+impl RawProtocol {
+    /// Its IP protocol number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Gre => 47,
+            Self::Esp => 50,
+        }
+    }
+}
 
 /// Address family of the delivery protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +69,7 @@ impl Family {
 #[derive(Debug)]
 pub struct SendSocket {
     socket: Socket,
+    local: IpAddr,
     /// None where the socket is connected, so that the kernel need not read name and source from each packet's message.
     named: Option<Named>,
 }
@@ -105,11 +124,21 @@ impl SendSocket {
             socket.set_send_buffer_size(BUFFER_OCTETS)?;
         }
         socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
+        let mut socket = Self {
+            socket,
+            local,
+            named: None,
+        };
+        socket.set_remote(remote);
+        Ok(socket)
+    }
+
+    /// Sends to another peer of the same family from here on.
+    pub fn set_remote(&mut self, remote: IpAddr) {
         let peer = SockAddr::from(SocketAddr::new(remote, 0));
-        let is_connected = socket.connect(&peer).is_ok();
-        let source = RouteSource::new(local);
-        let named = (!is_connected).then_some(Named { peer, source });
-        Ok(Self { socket, named })
+        let is_connected = self.socket.connect(&peer).is_ok();
+        let source = RouteSource::new(self.local);
+        self.named = (!is_connected).then_some(Named { peer, source });
     }
 
     /// Sends whole outer packets, 64 a system call, without waiting; returns how many the kernel accepted.
@@ -162,7 +191,7 @@ impl ReceiveBatch {
     /// Room for datagrams of a socket of this family.
     pub fn new(family: Family) -> Self {
         Self {
-            slots: ReceiveSlots::new(family == Family::V6),
+            slots: ReceiveSlots::new(RECEIVE_PACKETS, family == Family::V6),
             family,
         }
     }
@@ -225,22 +254,26 @@ fn ipv4_datagram(buffer: &[u8], range: Range<usize>, truncated: bool) -> Option<
 }
 
 fn ipv6_datagram(ancillary: Ancillary, range: Range<usize>, truncated: bool) -> Option<Datagram> {
-    let (source, scope) = ancillary.source?;
+    let (source, scope) = match ancillary.source? {
+        SocketAddr::V4(source) => (IpAddr::V4(*source.ip()), 0),
+        SocketAddr::V6(source) => (IpAddr::V6(*source.ip()), source.scope_id()),
+    };
     Some(Datagram {
         range,
         header_octets: 0,
         source,
-        destination: ancillary.destination.map(IpAddr::V6),
+        destination: ancillary.destination,
         scope,
-        tos: ancillary.traffic_class,
+        tos: ancillary.tos,
         ttl: ancillary.hop_limit,
         truncated,
     })
 }
 
-/// Preallocated headers for [`SendSocket::send`].
+/// Preallocated headers for [`SendSocket::send`] and [`UdpSender::send`](super::udp::UdpSender::send).
 pub struct SendBatch {
-    headers: SendHeaders,
+    pub(super) headers: SendHeaders,
+    pub(super) messages: Vec<Message>,
 }
 
 impl SendBatch {
@@ -248,6 +281,7 @@ impl SendBatch {
     pub fn new() -> Self {
         Self {
             headers: SendHeaders::new(),
+            messages: Vec::with_capacity(CHUNK),
         }
     }
 }
@@ -260,7 +294,7 @@ impl Default for SendBatch {
 
 /// Preallocated room for the packet that an ICMP error quotes.
 pub struct ErrorBuffer {
-    quoted: Box<[u8; QUOTE_OCTETS]>,
+    pub(super) quoted: Box<[u8; QUOTE_OCTETS]>,
 }
 
 impl ErrorBuffer {
@@ -298,6 +332,22 @@ pub enum ErrorKind {
     },
 }
 
+impl ErrorKind {
+    pub(super) fn of(error: &ExtendedError) -> Self {
+        match (error.origin, error.kind, error.code) {
+            (libc::SO_EE_ORIGIN_ICMP, 3, 4) | (libc::SO_EE_ORIGIN_ICMP6, 2, _) => {
+                Self::TooBig { mtu: error.info }
+            }
+            (libc::SO_EE_ORIGIN_ICMP, 3, code) | (libc::SO_EE_ORIGIN_ICMP6, 1, code) => {
+                Self::Unreachable { code }
+            }
+            _ => Self::Other {
+                errno: i32::try_from(error.errno).unwrap_or(libc::EIO),
+            },
+        }
+    }
+}
+
 /// One entry of a socket's error queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketError<'a> {
@@ -309,12 +359,14 @@ pub struct SocketError<'a> {
     pub source: Option<IpAddr>,
     /// Outer destination address of the packet in question.
     pub destination: Option<IpAddr>,
-    /// What the ICMP message quotes of the packet in question, from its GRE header on.
+    /// UDP destination port of the packet in question; None for a raw socket. The source port is the socket's own.
+    pub destination_port: Option<u16>,
+    /// What the ICMP message quotes of the packet in question: from its GRE or ESP header on, or its UDP payload.
     pub quoted: &'a [u8],
 }
 
-/// A raw GRE socket of one family, unconnected and unbound, that receives the GRE packets of all tunnels in its namespace, and the ICMP
-/// errors that answer ours.
+/// A raw socket of one family and protocol, unconnected and unbound, that receives the packets of all tunnels in its namespace, and the
+/// ICMP errors that answer ours.
 #[derive(Debug)]
 pub struct RawSocket {
     socket: Socket,
@@ -323,7 +375,7 @@ pub struct RawSocket {
 
 impl RawSocket {
     /// Opens the socket in the calling thread's network namespace. Needs CAP_NET_RAW there (EPERM).
-    pub fn open(family: Family) -> std::io::Result<Self> {
+    pub fn open(family: Family, protocol: RawProtocol) -> std::io::Result<Self> {
         let domain = match family {
             Family::V4 => Domain::IPV4,
             Family::V6 => Domain::IPV6,
@@ -331,7 +383,7 @@ impl RawSocket {
         let socket = Socket::new(
             domain,
             Type::RAW.nonblocking(),
-            Some(Protocol::from(i32::from(PROTOCOL_GRE))),
+            Some(Protocol::from(i32::from(protocol.number()))),
         )?;
         let fd = socket.as_fd();
         if rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, BUFFER_OCTETS).is_err() {
@@ -367,16 +419,7 @@ impl RawSocket {
     ///
     /// An ICMP error that the kernel reports on the way (it stays in the error queue for [`Self::receive_error`]) does not end the call.
     pub fn receive(&self, batch: &mut ReceiveBatch) -> Result<usize, Errno> {
-        let mut repeated = false;
-        loop {
-            match batch.slots.receive(self.socket.as_fd()) {
-                Ok(count) => return Ok(count),
-                Err(Errno::AGAIN) => return Ok(0),
-                Err(Errno::INTR) => {}
-                Err(_) if !repeated => repeated = true,
-                Err(errno) => return Err(errno),
-            }
-        }
+        batch.slots.receive(self.socket.as_fd())
     }
 
     /// Takes one entry from the error queue, None when it is empty.
@@ -384,13 +427,8 @@ impl RawSocket {
         &self,
         buffer: &'a mut ErrorBuffer,
     ) -> Result<Option<SocketError<'a>>, Errno> {
-        let error = loop {
-            match errqueue::take(self.socket.as_fd(), &mut buffer.quoted) {
-                Ok(error) => break error,
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
+        let Some(error) = errqueue::take(self.socket.as_fd(), &mut buffer.quoted)? else {
+            return Ok(None);
         };
         let quoted = buffer.quoted.get(..error.quoted_octets).unwrap_or_default();
         Ok(Some(match self.family {
@@ -409,48 +447,39 @@ fn ipv4_error<'a>(error: &ExtendedError, quoted: &'a [u8]) -> SocketError<'a> {
     let header = ipv4_datagram(quoted, 0..quoted.len(), false);
     let (source, destination, quoted) = match header {
         Some(header) => {
-            // Only the first fragment has the GRE header that the caller looks for.
+            // Only the first fragment has the header that the caller looks for.
             let is_first = matches!(quoted.get(6..8), Some([high, 0]) if high & 0x1f == 0);
-            let gre = quoted.get(header.header_octets..).filter(|_| is_first);
+            let inside = quoted.get(header.header_octets..).filter(|_| is_first);
             (
                 Some(header.source),
                 header.destination,
-                gre.unwrap_or_default(),
+                inside.unwrap_or_default(),
             )
         }
-        None => (None, error.destination, Default::default()),
-    };
-    let kind = match (error.origin, error.kind, error.code) {
-        (libc::SO_EE_ORIGIN_ICMP, 3, 4) => ErrorKind::TooBig { mtu: error.info },
-        (libc::SO_EE_ORIGIN_ICMP, 3, code) => ErrorKind::Unreachable { code },
-        _ => other(error),
+        None => (
+            None,
+            error.destination.map(|address| address.ip()),
+            Default::default(),
+        ),
     };
     SocketError {
-        kind,
+        kind: ErrorKind::of(error),
         offender: error.offender,
         source,
         destination,
+        destination_port: None,
         quoted,
     }
 }
 
 fn ipv6_error<'a>(error: &ExtendedError, quoted: &'a [u8]) -> SocketError<'a> {
-    let kind = match (error.origin, error.kind, error.code) {
-        (libc::SO_EE_ORIGIN_ICMP6, 2, _) => ErrorKind::TooBig { mtu: error.info },
-        (libc::SO_EE_ORIGIN_ICMP6, 1, code) => ErrorKind::Unreachable { code },
-        _ => other(error),
-    };
     SocketError {
-        kind,
+        kind: ErrorKind::of(error),
         offender: error.offender,
-        source: error.local.map(IpAddr::V6),
-        destination: error.destination,
-        // The kernel has cut the headers in front of GRE.
+        source: error.local,
+        destination: error.destination.map(|address| address.ip()),
+        destination_port: None,
+        // The kernel has cut the headers in front of GRE or ESP.
         quoted,
     }
-}
-
-fn other(error: &ExtendedError) -> ErrorKind {
-    let errno = i32::try_from(error.errno).unwrap_or(libc::EIO);
-    ErrorKind::Other { errno }
 }

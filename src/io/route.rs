@@ -22,6 +22,9 @@ use super::raw::Family;
 /// The protocol number under which adit installs routes, by which it finds its own again.
 pub const ROUTE_PROTOCOL: u8 = 0xad;
 
+/// The worst metric there is: any other route to the same network wins.
+const GUARD_METRIC: u32 = u32::MAX;
+
 /// What happens to a packet that a route matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RouteKind {
@@ -66,6 +69,27 @@ impl Route {
             mtu: None,
             protocol: ROUTE_PROTOCOL,
         }
+    }
+
+    /// A guard of ours: packets to `destination` are refused when no other route takes them.
+    pub fn guard(destination: Prefix) -> Self {
+        Self {
+            destination,
+            kind: RouteKind::Unreachable,
+            interface: None,
+            gateway: None,
+            source: None,
+            metric: Some(GUARD_METRIC),
+            mtu: None,
+            protocol: ROUTE_PROTOCOL,
+        }
+    }
+
+    /// Whether it is a guard of an adit.
+    pub fn is_guard(&self) -> bool {
+        self.kind == RouteKind::Unreachable
+            && self.metric == Some(GUARD_METRIC)
+            && self.protocol == ROUTE_PROTOCOL
     }
 }
 

@@ -322,7 +322,7 @@ fn the_packet_path_gets_what_the_file_says() {
     let lines = "gre = { key = { in = 1, out = 2 }, checksum = true }\nttl = 9\ndscp = 46\ndscp-decap = \"copy\"\ndf = \"clear\"\nmss-clamp = 1300\n";
     let config = valid(&format!("{TUNNEL}{lines}"));
     let [local, remote] = ["192.0.2.1", "198.51.100.2"].map(|address| address.parse().unwrap());
-    let parameters = config.tunnels[0].parameters(local, remote, 1472);
+    let parameters = config.tunnels[0].parameters(local, remote, 1472, None);
     assert_eq!((parameters.local, parameters.remote), (local, remote));
     assert_eq!(
         (parameters.key_in, parameters.key_out),

@@ -67,6 +67,47 @@ tunnel six (gre)
 }
 
 #[test]
+fn check_shows_sas_ports_and_the_overhead_of_esp_and_no_key() {
+    let output = check(
+        r#"
+[tunnel.hq]
+mode = "esp"
+remote = "198.51.100.2"
+addresses = ["10.9.1.1/30"]
+udp = { port = 4501 }
+sa = { out = { spi = 0x1001, key-file = "/k/hq-out.key" }, in = { spi = 0x1002, key-file = "/k/hq-in.key" } }
+keepalive = true
+mtu = 1400
+"#,
+    );
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "\
+tunnel hq (esp)
+  interface  hq in the namespace of adit
+  sockets    in the namespace of adit
+  remote     198.51.100.2
+  addresses  10.9.1.1/30
+  leak guard routes and networks of addresses are unreachable by any other way
+  udp        port 4501, to port 4500
+  sa out     SPI 0x1001, key in /k/hq-out.key
+  sa in      SPI 0x1002, key in /k/hq-in.key
+  overhead   62 octets over IPv4: IPv4 20, UDP 8, ESP 34
+  mtu        1400: needs a path of 1464 for packets without fragments
+  keepalive  every 5s, 3 retries, echo requests to 10.9.1.2
+  detection  a dead peer is found after 20.01 s at worst
+  on dead    carrier off, routes withdrawn
+"
+    );
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        warnings.starts_with("warning: tunnel \"hq\": static keys are never renewed"),
+        "{warnings}"
+    );
+}
+
+#[test]
 fn check_fails_with_the_report_on_stderr_and_without_color_outside_a_terminal() {
     let output = check("[tunnel.a]\nmode = \"gre\"\nremote = \"198.51.100.2\"\nmtu = 900\n");
     assert_eq!(output.status.code(), Some(1));

@@ -10,6 +10,7 @@
 mod checks;
 mod command;
 mod documents;
+mod esp;
 mod hostile;
 mod keys;
 mod messages;

@@ -104,7 +104,7 @@ fn every_error_of_a_file_is_in_one_report_in_the_order_of_the_file() {
 worker = 2
 socket = \"adit.sock\"
 [tunnel.a]
-mode = \"esp\"
+mode = \"es\"
 remote = \"198.51.100.2/32\"
 mtu = 900
 keepalive = { period = 5, retries = 0 }
@@ -119,7 +119,7 @@ period = 5
         [
             "1:1: unknown key \"worker\" | did you mean \"workers\"?",
             "2:10: socket \"adit.sock\" is not an absolute path",
-            "4:8: tunnel \"a\": mode \"esp\" is not available in this version | \"gre\" is available",
+            "4:8: tunnel \"a\": mode \"es\" unknown, expected \"gre\", \"esp\" or \"gre-esp\" | did you mean \"esp\"?",
             "5:10: tunnel \"a\": remote \"198.51.100.2/32\" is not an IP address | write \"198.51.100.2\"",
             "6:7: tunnel \"a\": mtu 900 below minimum 1280",
             "7:24: tunnel \"a\": keepalive.period 5 has no unit | write \"5s\"",

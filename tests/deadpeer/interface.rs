@@ -119,7 +119,8 @@ fn routed(site: &Namespace, family: &str, tunnel: &Tunnel, prefix: &str) -> bool
     routes.any(|route| route["dst"] == prefix && route["dev"] == *tunnel.interface())
 }
 
-fn json(site: &Namespace, words: &str) -> Value {
+/// What `ip` prints as JSON.
+pub(crate) fn json(site: &Namespace, words: &str) -> Value {
     let text = site.ip(words);
     if text.trim().is_empty() {
         return Value::Array(Vec::new());

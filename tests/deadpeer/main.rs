@@ -20,6 +20,7 @@ mod counting;
 mod damping;
 mod detection;
 mod failover;
+mod guard;
 mod hooks;
 mod interface;
 mod many;

@@ -14,3 +14,9 @@ mod send;
 mod site;
 #[cfg(test)]
 mod tun;
+#[cfg(test)]
+mod udp;
+#[cfg(test)]
+mod udp_errors;
+#[cfg(test)]
+mod udp_segmentation;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use adit::io::raw::{Datagram, Family, RECEIVE_PACKETS, RawSocket, ReceiveBatch};
+use adit::io::raw::{
+    Datagram, ErrorBuffer, Family, RECEIVE_PACKETS, RawProtocol, RawSocket, ReceiveBatch,
+};
 
 use crate::send::{open_sender, send};
 use crate::site::{Site, ip, pair, wait_for};
@@ -11,7 +13,8 @@ use crate::site::{Site, ip, pair, wait_for};
 pub(crate) const GRE: [u8; 4] = [0, 0, 8, 0];
 
 pub(crate) fn open(site: &Site, family: Family) -> RawSocket {
-    site.run(|| RawSocket::open(family)).unwrap()
+    site.run(|| RawSocket::open(family, RawProtocol::Gre))
+        .unwrap()
 }
 
 /// An outer packet with `gre` behind the header; for IPv4 the kernel fills total length and checksum.
@@ -196,5 +199,41 @@ fn an_empty_socket_yields_nothing_without_waiting() {
     for family in [Family::V4, Family::V6] {
         let socket = open(&site, family);
         assert_eq!(socket.receive(&mut ReceiveBatch::new(family)), Ok(0));
+    }
+}
+
+#[test]
+fn a_socket_of_esp_receives_esp_alone_and_the_errors_that_answer_it() {
+    for (family, near, far) in [
+        (Family::V4, "192.0.2.1", "192.0.2.2"),
+        (Family::V6, "fd00::1", "fd00::2"),
+    ] {
+        let (one, two) = pair();
+        let esp = |site: &Site| {
+            site.run(|| RawSocket::open(family, RawProtocol::Esp))
+                .unwrap()
+        };
+        let socket = esp(&one);
+        let sender = open_sender(&one, near, far);
+        let mut sent = packet(near, far, 0, 64, &[1, 2, 3, 4, 0, 0, 0, 1]);
+        sent[if family == Family::V4 { 9 } else { 6 }] = 50;
+        assert_eq!(send(&sender, std::slice::from_ref(&sent)), []);
+        // Nobody takes protocol 50 at the far end.
+        let mut buffer = ErrorBuffer::new();
+        wait_for(socket.fd(), || {
+            let error = socket.receive_error(&mut buffer).unwrap()?;
+            assert_eq!(
+                (error.source, error.destination),
+                (Some(ip(near)), Some(ip(far)))
+            );
+            assert_eq!(error.quoted, [1, 2, 3, 4, 0, 0, 0, 1]);
+            Some(())
+        });
+        let receiver = esp(&two);
+        let gre = packet(near, far, 0, 64, &GRE);
+        assert_eq!(send(&sender, &[gre, sent]), []);
+        let (datagram, octets) = receive(&receiver, 1).remove(0);
+        assert_eq!(octets[datagram.header_octets..], [1, 2, 3, 4, 0, 0, 0, 1]);
+        assert_eq!(receiver.receive(&mut ReceiveBatch::new(family)), Ok(0));
     }
 }

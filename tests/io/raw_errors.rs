@@ -25,7 +25,7 @@ fn assert_no_error(socket: &RawSocket) {
 }
 
 /// near 192.0.2.1, fd00::1 — middle — far 198.51.100.2, fd01::2; the second link's MTU is 1300.
-fn line() -> (Site, Site, Site) {
+pub(crate) fn line() -> (Site, Site, Site) {
     let (mut near, mut middle, mut far) = (Site::new(), Site::new(), Site::new());
     join(&mut near, "wire", &middle, "left");
     join(&mut middle, "right", &far, "wire");

@@ -104,7 +104,7 @@ fn a_kernel_whose_tunnel_or_wire_goes_down_is_found_dead_in_time_and_found_again
         peer.exec(&format!("ip link set {interface} down"));
         assert_in_time(&events.next("t", "down", PATIENCE));
         assert!(
-            peer.near.ip("link show gre-t").contains("NO-CARRIER"),
+            peer.near.ip("link show tun-t").contains("NO-CARRIER"),
             "after {interface} went down"
         );
         peer.exec(&format!("ip link set {interface} up"));

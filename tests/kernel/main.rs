@@ -1,4 +1,4 @@
-//! Tunnels to the GRE of a Linux kernel: a guest that netns-scripts/kernel-gre-peer.sh boots, one for each test.
+//! Tunnels to the GRE and the ESP of a Linux kernel: a guest that netns-scripts/kernel-gre-peer.sh boots, one for each test that runs beside others.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,6 +10,7 @@
 mod common;
 
 mod agreement;
+mod esp;
 mod guest;
 mod inside;
 mod keepalive;

@@ -33,7 +33,7 @@ fn an_outer_dscp_of_the_kernels_reaches_the_inner_packet_only_where_it_is_to_be_
         let _adit = peer.ready_adit(Delivery::V4, Options::default(), &more);
         let ledger = Ledger::open(&peer.near);
         ledger.count_in("outer", &format!("{} ip dscp af11", echo(Delivery::V4)));
-        ledger.count_in("inner", "iifname gre-t ip protocol icmp ip dscp af11");
+        ledger.count_in("inner", "iifname tun-t ip protocol icmp ip dscp af11");
         peer.assert_pings("10.9.0.2", COUNT, &[]);
         assert_eq!(ledger.packets("outer"), u64::from(COUNT));
         assert_eq!(ledger.packets("inner"), copied, "{dscp_decap}");
@@ -122,7 +122,7 @@ fn echo(delivery: Delivery) -> String {
 fn congested<'a>(peer: &'a Peer, chain: &str, delivery: Delivery, family: &str) -> Ledger<'a> {
     let ledger = Ledger::open(&peer.near);
     ledger.change(chain, &format!("{} {family} ecn set ce", echo(delivery)));
-    ledger.count_in("inner_ce", "iifname gre-t ip protocol icmp ip ecn ce");
+    ledger.count_in("inner_ce", "iifname tun-t ip protocol icmp ip ecn ce");
     ledger
 }
 

@@ -50,7 +50,7 @@ fn config(number: u8, remote: &str) -> String {
         r#"
 [tunnel.t]
 mode = "gre"
-interface = "gre-t"
+interface = "tun-t"
 remote = "{remote}"
 addresses = ["10.9.{number}.1/24"]
 "#

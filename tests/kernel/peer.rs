@@ -13,6 +13,12 @@ use crate::guest::Guest;
 /// How long anything may take that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What makes the guest's end of ESP; the guest sees the host's files.
+pub(crate) const ESP: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/netns-scripts/kernel-peer/esp.sh"
+);
+
 /// Peers that no test uses at the moment.
 type Pool = Mutex<Vec<Peer>>;
 
@@ -67,7 +73,8 @@ impl Options {
         ]
     }
 
-    fn for_adit(self) -> String {
+    /// As the configuration's `gre` has them.
+    pub(crate) fn for_adit(self) -> String {
         let mut text = format!("checksum = {}, sequence = {}", self.checksum, self.sequence);
         if let Some(key) = self.key {
             write!(text, ", key = {key}").unwrap();
@@ -109,6 +116,8 @@ impl Peer {
         ));
         // The guest alone speaks on its end of the wire.
         far.sysctl("net.ipv6.conf.wire.disable_ipv6", "1");
+        // The guest's kernel takes no trains of UDP packets, and the wire hands them on whole.
+        near.run("ethtool", &["-K", "wire", "tx-udp-segmentation", "off"]);
         far.ip("link set wire up");
         near.ip("link set wire up");
         near.ip("addr add 192.0.2.1/24 dev wire");
@@ -145,11 +154,13 @@ impl Peer {
 
     fn reset(&self) {
         self.near.output("nft", &["flush", "ruleset"]);
-        self.exec(
+        self.exec(&format!(
             "[ ! -e /sys/class/net/g ] || ip link del g
+             {ESP} clear
+             tc qdisc delete dev eth0 root || true
              ip addr replace 192.0.2.2/24 dev eth0; ip addr replace 2001:db8::2/64 dev eth0 nodad
-             sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.rp_filter=0 net.ipv6.conf.all.forwarding=0",
-        );
+             sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.rp_filter=0 net.ipv6.conf.all.forwarding=0"
+        ));
     }
 
     /// Runs a shell command in the guest and gives what it printed; fails if it failed.
@@ -173,7 +184,7 @@ impl Peer {
         ));
     }
 
-    /// Starts adit at the near end of the tunnel, `gre-t` with 10.9.0.1 and fd00:9::1.
+    /// Starts adit at the near end of the tunnel, `tun-t` with 10.9.0.1 and fd00:9::1.
     pub(crate) fn adit(&self, delivery: Delivery, options: Options, more: &str) -> Daemon {
         Daemon::start(&self.near, &config(1, delivery, options, more))
     }
@@ -190,7 +201,7 @@ impl Peer {
         adit.wait_state("t", "up", PATIENCE);
         wait_for("the interface carries packets", PATIENCE, || {
             let links: Value =
-                serde_json::from_str(&self.near.ip("-j link show dev gre-t")).unwrap();
+                serde_json::from_str(&self.near.ip("-j link show dev tun-t")).unwrap();
             ["UP", "UNKNOWN"]
                 .contains(&links[0]["operstate"].as_str()?)
                 .then_some(())
@@ -261,7 +272,7 @@ pub(crate) fn config(end: u8, delivery: Delivery, options: Options, more: &str) 
         r#"
 [tunnel.t]
 mode = "gre"
-interface = "gre-t"
+interface = "tun-t"
 local = "{outer}{end}"
 remote = "{outer}{other}"
 addresses = ["10.9.0.{end}/24", "fd00:9::{end}/64"]

@@ -34,7 +34,7 @@ fn carries_everything(delivery: Delivery) {
     for options in Options::all() {
         peer.tunnel(delivery, options, "");
         let adit = peer.ready_adit(delivery, options, "");
-        pings(&peer);
+        pings(&peer, 1400);
         transfers(&peer, &sent, "10.9.0.1");
         transfers(&peer, &sent, "fd00:9::1");
         assert_eq!(losses(&adit), Vec::new(), "{options:?}");
@@ -42,11 +42,11 @@ fn carries_everything(delivery: Delivery) {
     }
 }
 
-/// Small packets, packets of 1400 octets and packets of 8000 octets in fragments, from both ends and in both families.
-fn pings(peer: &Peer) {
+/// Small packets, packets of `large` octets, and packets of 8000 octets in fragments, from both ends and in both families.
+pub(crate) fn pings(peer: &Peer, large: u16) {
     let mut guest = String::new();
     for (address, near, header) in [("10.9.0.2", "10.9.0.1", 28), ("fd00:9::2", "fd00:9::1", 48)] {
-        for (octets, fragments) in [(84, "do"), (1400, "do"), (8000, "dont")] {
+        for (octets, fragments) in [(84, "do"), (large, "do"), (8000, "dont")] {
             let size = (octets - header).to_string();
             let more = ["-s", &size, "-M", fragments];
             peer.assert_pings(address, 2, &more);
@@ -59,7 +59,7 @@ fn pings(peer: &Peer) {
 }
 
 /// A TCP connection from the guest, with data both ways at a time.
-fn transfers(peer: &Peer, sent: &[Vec<u8>; 2], near: &str) {
+pub(crate) fn transfers(peer: &Peer, sent: &[Vec<u8>; 2], near: &str) {
     let near_namespace = Netns::Named(peer.near.name.clone()).open().unwrap();
     let listener = netns::within(Some(near_namespace.as_fd()), || {
         TcpListener::bind((near, 0))
@@ -105,7 +105,7 @@ fn exchange(listener: &TcpListener, octets: &[u8], count: usize) -> Vec<u8> {
 }
 
 /// Octets that no loss, repetition or exchange leaves the same.
-fn octets(seed: u64) -> Vec<u8> {
+pub(crate) fn octets(seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
         state = state
@@ -117,7 +117,7 @@ fn octets(seed: u64) -> Vec<u8> {
 }
 
 /// What adit or the kernel under it dropped, by reason.
-fn losses(adit: &Daemon) -> Vec<(String, u64)> {
+pub(crate) fn losses(adit: &Daemon) -> Vec<(String, u64)> {
     let tunnel = adit.tunnel("t");
     let of = |kind: &str| tunnel[kind].as_object().unwrap().clone();
     let all = of("drops").into_iter().chain(of("kernel_drops"));

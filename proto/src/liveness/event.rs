@@ -9,7 +9,7 @@ use super::{DownReason, Path, State};
 pub struct Evidence {
     /// Since the first request that had no answer by then was sent.
     pub since_first_unanswered: Option<Duration>,
-    /// Since the last answer before this event, from whichever remote.
+    /// Since the last answer, or authenticated user data, before this event, from whichever remote.
     pub since_last_proof: Option<Duration>,
 }
 

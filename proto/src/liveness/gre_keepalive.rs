@@ -16,17 +16,15 @@
 
 use std::net::IpAddr;
 
-use adit_crypto::{DIGEST_OCTETS, SipHash24};
+use adit_crypto::SipHash24;
 
+use super::proof::{self, PROOF_OCTETS};
 use super::{Answer, Path};
 use crate::wire::gre::{self, GreKey};
 use crate::wire::ip;
 
 /// Octets of the largest inner packet: IPv6 header, GRE header with key, payload.
-pub const REQUEST_OCTETS_MAX: usize = 40 + 8 + PAYLOAD_OCTETS;
-
-/// Octets of an authenticated payload.
-const PAYLOAD_OCTETS: usize = 8 + DIGEST_OCTETS;
+pub const REQUEST_OCTETS_MAX: usize = 40 + 8 + PROOF_OCTETS;
 
 const TOS_CS6: u8 = 0xc0;
 const TTL: u8 = 255;
@@ -115,26 +113,12 @@ impl Codec {
             let is_exact = !header.checksum && header.seq.is_none() && header.key == self.key_in;
             return (is_exact && body.is_empty()).then_some(Answer::Bare);
         };
-        if body.len() != PAYLOAD_OCTETS {
-            return None;
-        }
-        let (seq, rest) = body.split_first_chunk::<4>()?;
-        let (time, digest) = rest.split_first_chunk::<4>()?;
-        mac.verify(&[seq, time, &self.tunnel_id.to_be_bytes()], digest)
-            .then(|| Answer::Sequence(u32::from_be_bytes(*seq)))
+        proof::verify(mac, self.tunnel_id, body).map(Answer::Sequence)
     }
 
-    fn payload(&self, seq: u32, time_us: u32) -> Option<[u8; PAYLOAD_OCTETS]> {
+    fn payload(&self, seq: u32, time_us: u32) -> Option<[u8; PROOF_OCTETS]> {
         let mac = self.mac.as_ref()?;
-        let [a, b, c, d] = seq.to_be_bytes();
-        let [e, f, g, h] = time_us.to_be_bytes();
-        let head = [a, b, c, d, e, f, g, h];
-        let digest = mac.digest(&[&head, &self.tunnel_id.to_be_bytes()]);
-        let mut octets = [0; PAYLOAD_OCTETS];
-        for (place, octet) in octets.iter_mut().zip(head.into_iter().chain(digest)) {
-            *place = octet;
-        }
-        Some(octets)
+        Some(proof::make(mac, self.tunnel_id, seq, time_us))
     }
 }
 
@@ -298,7 +282,7 @@ mod tests {
             let net = sliced.net.unwrap();
             let payload = net.ip_payload_ref().unwrap();
             assert_eq!(payload.ip_number, etherparse::IpNumber::GRE);
-            assert_eq!(payload.payload.len(), 8 + PAYLOAD_OCTETS);
+            assert_eq!(payload.payload.len(), 8 + PROOF_OCTETS);
             let (source, dscp) = match &net {
                 etherparse::NetSlice::Ipv4(ip) => {
                     let header = ip.header().to_header();
@@ -370,7 +354,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_asked_is_recognised_and_any_flipped_bit_is_not(
-            seq: u32, time_us: u32, key: Option<u32>, bit in 0..PAYLOAD_OCTETS * 8,
+            seq: u32, time_us: u32, key: Option<u32>, bit in 0..PROOF_OCTETS * 8,
         ) {
             let codec = codec(key.map(GreKey), true);
             let path = path("192.0.2.1", "198.51.100.2");

@@ -1,11 +1,11 @@
 //! The verdict on a tunnel: what its keepalives and its operator say, in one state.
 //!
-//! | from | an answer | a miss | a detection time without answers |
-//! |---|---|---|---|
-//! | Probing | Up; with damping after enough of them | | Down |
-//! | Up | | Suspect | Down |
-//! | Suspect | Up | | Down |
-//! | Down (unanswered) | Up; with damping Probing | | |
+//! | from | an answer | authenticated data | a miss | a detection time without either |
+//! |---|---|---|---|---|
+//! | Probing | Up; with damping after enough of them | Up; with damping nothing | | Down |
+//! | Up | | | Suspect | Down |
+//! | Suspect | Up | Up | | Down |
+//! | Down (unanswered) | Up; with damping Probing | Up; with damping nothing | | |
 //!
 //! Down for any other reason ends with that reason only, in [`Health::start`].
 
@@ -57,6 +57,10 @@ pub enum DownReason {
     NoAddress,
     /// The tunnel's interface was deleted.
     DeviceGone,
+    /// There is no SA to send under.
+    NoSa,
+    /// The SA reached a hard limit (RFC 4301 section 4.4.2.1) and there is no other.
+    SaExpired,
 }
 
 impl DownReason {
@@ -68,6 +72,8 @@ impl DownReason {
             Self::AdminDown => "admin_down",
             Self::NoAddress => "no_address",
             Self::DeviceGone => "device_gone",
+            Self::NoSa => "no_sa",
+            Self::SaExpired => "sa_expired",
         }
     }
 }
@@ -168,7 +174,7 @@ impl Health {
         self.since
     }
 
-    /// When an answer last proved the peer alive.
+    /// When an answer or authenticated user data last proved the peer alive.
     #[must_use]
     pub fn last_proof(&self) -> Option<Instant> {
         self.last_proof
@@ -183,9 +189,6 @@ impl Health {
     /// Takes a verified answer of the peer.
     pub fn handle_proof(&mut self, now: Instant) -> Option<Transition> {
         let to = match self.state {
-            State::Down(DownReason::AdminDown | DownReason::NoAddress | DownReason::DeviceGone) => {
-                return None;
-            }
             State::Up | State::Suspect => {
                 if let Some(damping) = &mut self.damping {
                     damping.decay();
@@ -199,9 +202,32 @@ impl Health {
                     State::Probing
                 }
             }
+            State::Down(_) => return None,
         };
         self.last_proof = Some(now);
         self.enter(now, to)
+    }
+
+    /// Takes user data that came authenticated: as an answer, except that damping neither counts it for a hold nor decays by it.
+    #[inline]
+    pub fn handle_inbound(&mut self, now: Instant) -> Option<Transition> {
+        if !self.hears_data() {
+            return None;
+        }
+        self.last_proof = Some(now);
+        self.enter(now, State::Up)
+    }
+
+    /// Whether user data proves anything in this state: not against another reason to be down than silence, and not in a hold of
+    /// damping or before one.
+    #[inline]
+    #[must_use]
+    pub fn hears_data(&self) -> bool {
+        match self.state {
+            State::Up | State::Suspect => true,
+            State::Probing | State::Down(DownReason::KeepaliveUnanswered) => self.damping.is_none(),
+            State::Down(_) => false,
+        }
     }
 
     /// Takes that a request is without an answer for its period.
@@ -313,6 +339,8 @@ mod tests {
             DownReason::AdminDown,
             DownReason::NoAddress,
             DownReason::DeviceGone,
+            DownReason::NoSa,
+            DownReason::SaExpired,
         ];
         for reason in reasons {
             let mut health = Health::new(Initial::Up, None, now);
@@ -321,6 +349,8 @@ mod tests {
                 State::Down(reason)
             );
             assert_eq!(health.handle_proof(now), None);
+            assert_eq!(health.handle_inbound(now), None);
+            assert_eq!(health.last_proof(), None);
             assert_eq!(health.handle_exhausted(now), None);
             assert_eq!(
                 health.start(now, Initial::Probing).unwrap().to,

@@ -1,8 +1,9 @@
-//! Keepalives, the verdict on the peer, failover.
+//! Keepalives and probes, the verdict on the peer, failover, traffic against silence.
 //!
 //! Who drives what: the worker that forwards a tunnel owns its [`Liveness`] (requests, answers, verdict) and its [`Answerer`]
 //! (the peer's requests). The control plane owns the tunnel's [`Failover`] (which remote is tried, names, failback): it feeds
-//! it the events that the worker posts and hands the worker the addresses that come out.
+//! it the events that the worker posts and hands the worker the addresses that come out. Inside ESP, [`answer_echo`] answers the
+//! peer's echo probes, and [`Warm`] and [`IdleTimer`] fill silences; neither of the two proves anything.
 //!
 //! ```text
 //! worker:  Liveness ──poll_event──▶ Exhausted, Up, Down, PreferredSteady … ──▶ control: Failover
@@ -11,31 +12,43 @@
 //! ```
 
 mod answerer;
+mod config;
+mod echo;
 mod event;
 mod failover;
 mod gre_keepalive;
 mod health;
+mod idle;
+mod inner;
 mod pace;
+mod proof;
+mod requests;
 mod sender;
 mod tunnel;
+mod warm;
 
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::net::IpAddr;
 
 pub use answerer::{
     Answerer, Dialect, REPLY_OCTETS_MAX, RateLimit, Reply, Request, classify_request,
 };
+pub use config::{Keepalive, LivenessConfig, Probe};
+pub use echo::answer as answer_echo;
 pub use event::{Event, Evidence};
 pub use failover::{Action, Failover, FailoverState, Resolution, ResolveFailure};
 pub use gre_keepalive::{Codec, REQUEST_OCTETS_MAX};
 pub use health::{DownReason, Health, Initial, State, Transition};
+pub use idle::IdleTimer;
 pub use pace::{Pace, worst_case};
+pub use requests::Transmit;
 pub use sender::{Answer, RoundTrip, RoundTrips, Sender, Statistics, Tick, Verdict};
-pub use tunnel::{Keepalive, Liveness, LivenessConfig, Status, Transmit};
+pub use tunnel::{Liveness, Status};
+pub use warm::{Warm, WarmConfig, WarmKind, WarmPacket, is_warm};
 
 /// The outer addresses of a tunnel, of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

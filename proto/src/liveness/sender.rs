@@ -199,8 +199,7 @@ impl Sender {
             }
         };
         let request = request.ok_or(DropReason::KeepaliveStale)?;
-        self.unanswered = 0;
-        self.first_unanswered = None;
+        self.handle_life();
         self.answers += 1;
         let rtt = now.saturating_duration_since(request.sent);
         self.round_trips = Some(
@@ -213,7 +212,15 @@ impl Sender {
         })
     }
 
-    /// When the first request since the last answer, or since the last detection time ran out, was sent.
+    /// Takes that the peer lives, known otherwise than by an answer: the count of unanswered requests starts again. An answer may still
+    /// come for each of them.
+    pub fn handle_life(&mut self) {
+        self.unanswered = 0;
+        self.first_unanswered = None;
+    }
+
+    /// When the first request since the last answer, since [`Self::handle_life`], or since the last detection time ran out, was sent.
+    #[inline]
     #[must_use]
     pub fn first_unanswered(&self) -> Option<Instant> {
         self.first_unanswered

@@ -10,7 +10,7 @@ use super::Path;
     clippy::disallowed_methods,
     reason = "a virtual clock starts somewhere, and only the clock makes an Instant"
 )]
-pub(super) fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }
 

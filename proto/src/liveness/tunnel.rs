@@ -1,76 +1,23 @@
 //! The liveness of one tunnel, as the worker that forwards it drives it.
 //!
-//! One turn of the worker: every datagram that arrived goes through [`Liveness::handle_answer`]; when [`Liveness::poll_timeout`]
-//! is due, [`Liveness::handle_timeout`]; then [`Liveness::poll_transmit`] and [`Liveness::poll_event`] until `None`. Each packet
-//! asks [`Liveness::may_forward`].
+//! One turn of the worker: every datagram that arrived goes through [`Liveness::handle_answer`], or, after ESP,
+//! [`Liveness::handle_echo_reply`], and a batch with authenticated user data is told to [`Liveness::handle_inbound`]; when
+//! [`Liveness::poll_timeout`] is due, [`Liveness::handle_timeout`]; then [`Liveness::poll_transmit`] and [`Liveness::poll_event`]
+//! until `None`. Each packet asks [`Liveness::may_forward`].
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use adit_crypto::{Secret, SipHash24};
+use adit_crypto::Secret;
 
+use super::config::LivenessConfig;
 use super::health::{DownReason, Health, Initial, State, Transition};
+use super::requests::{Requests, Transmit};
 use super::sender::{Answer, RoundTrip, Sender, Statistics, Tick, Verdict};
-use super::{Codec, Event, Evidence, Pace, Path, REQUEST_OCTETS_MAX};
+use super::{Event, Evidence, Path};
 use crate::counters::DropReason;
-use crate::wire::gre::{self, GreKey};
-
-/// How a tunnel asks its peer whether it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    /// Period and retries.
-    pub pace: Pace,
-    /// Whether requests carry sequence, time and digest; without them an answer is matched by the number outstanding only.
-    pub payload: bool,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Self {
-            pace: Pace::default(),
-            payload: true,
-        }
-    }
-}
-
-/// What a tunnel's liveness depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LivenessConfig {
-    /// Without it the tunnel is up as soon as it has addresses and never drops by itself.
-    pub keepalive: Option<Keepalive>,
-    /// State before the first answer.
-    pub initial: Initial,
-    /// Whether a tunnel that comes back must collect answers first, the more the oftener it does.
-    pub damping: bool,
-    /// The GRE key that packets to us carry.
-    pub key_in: Option<GreKey>,
-    /// A number that no other tunnel of this run has.
-    pub tunnel_id: u32,
-}
-
-/// A keepalive request to encapsulate and send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// Where to: the tunnel's remote, or the preferred one that is probed beside it.
-    pub path: Path,
-    /// Whether it goes to the preferred remote beside the one in use.
-    pub is_preferred: bool,
-    /// GRE protocol type.
-    pub protocol: u16,
-    /// TOS of the outer header.
-    pub tos: u8,
-    octets: [u8; REQUEST_OCTETS_MAX],
-    len: usize,
-}
-
-impl Transmit {
-    /// The inner packet: the payload of the GRE packet to send.
-    #[must_use]
-    pub fn inner(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
-    }
-}
+use crate::wire::gre;
 
 /// A tunnel's liveness at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +26,7 @@ pub struct Status {
     pub state: State,
     /// When it began.
     pub since: Instant,
-    /// When an answer last proved the peer alive.
+    /// When an answer or authenticated user data last proved the peer alive.
     pub last_proof: Option<Instant>,
     /// Answers that damping still waits for.
     pub answers_to_come: Option<u16>,
@@ -123,7 +70,7 @@ struct Preferred {
 #[derive(Debug)]
 pub struct Liveness {
     config: LivenessConfig,
-    codec: Codec,
+    requests: Requests,
     epoch: Instant,
     is_forwarding: bool,
     path: Option<Path>,
@@ -139,11 +86,9 @@ impl Liveness {
     /// A tunnel that starts at `now` over `path`, or probing in vain until it has one; `key` is the secret of this run.
     #[must_use]
     pub fn new(config: LivenessConfig, key: &Secret<16>, path: Option<Path>, now: Instant) -> Self {
-        let has_payload = config.keepalive.is_some_and(|keepalive| keepalive.payload);
-        let mac = has_payload.then(|| SipHash24::new(key));
         let damping = config.keepalive.filter(|_| config.damping);
         let mut liveness = Self {
-            codec: Codec::new(config.key_in, config.tunnel_id, mac),
+            requests: Requests::new(&config, key),
             config,
             epoch: now,
             is_forwarding: false,
@@ -203,9 +148,54 @@ impl Liveness {
         if self.config.keepalive.is_none() {
             return Ok(None);
         }
-        match self.codec.answer(header, body) {
+        match self.requests.gre_answer(header, body) {
             None => Ok(None),
-            Some(answer) => self.take_answer(now, source, answer).map(Some),
+            Some(answer) => self.take_answer(now, Some(source), answer).map(Some),
+        }
+    }
+
+    /// Takes an inner packet that came authenticated through the tunnel, nothing behind it. `Ok(None)` means that it is no
+    /// reply to a probe of this tunnel, which costs a few comparisons. The reply tells by its sequence number which path the
+    /// probe went over.
+    ///
+    /// # Errors
+    /// * [`DropReason::KeepaliveMalformed`]: a reply with a wrong checksum.
+    /// * [`DropReason::KeepaliveStale`]: a reply to no probe that is outstanding, or with a wrong digest.
+    #[inline]
+    pub fn handle_echo_reply(
+        &mut self,
+        now: Instant,
+        inner: &[u8],
+    ) -> Result<Option<RoundTrip>, DropReason> {
+        if self.config.keepalive.is_none() {
+            return Ok(None);
+        }
+        match self.requests.echo_answer(inner)? {
+            None => Ok(None),
+            Some(answer) => self.take_answer(now, None, answer).map(Some),
+        }
+    }
+
+    /// Takes that user data came authenticated, after ICV and replay check: it proves life as an answer does, but without a
+    /// round trip. The peer's own probes, warm traffic and dummies are no such data, since a peer that hears nothing sends them
+    /// too.
+    ///
+    /// Where keepalives ask for answers it counts only after the first one: what came before a restart may come again then, and an answer
+    /// is to a request of this run. It counts for no hold of damping: with damping, a tunnel that is not forwarding hears answers only. Called once a batch;
+    /// while up with no request on its way it costs a store.
+    #[inline]
+    pub fn handle_inbound(&mut self, now: Instant) {
+        if self.config.keepalive.is_some() && self.health.last_proof().is_none() {
+            return;
+        }
+        let is_waiting = self
+            .current
+            .as_ref()
+            .is_some_and(|prober| prober.sender.first_unanswered().is_some());
+        if is_waiting || self.health.state() != State::Up {
+            self.take_inbound(now);
+        } else {
+            self.health.handle_inbound(now);
         }
     }
 
@@ -223,15 +213,22 @@ impl Liveness {
         Some(self.transmit(path, true, seq, sent))
     }
 
+    /// Whether [`Self::poll_event`] has one.
+    #[inline]
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// What happened, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Moves the tunnel to other addresses, or takes it down for want of any. The new remote has one detection time, and its first request is due at
-    /// once; the state stays until an answer or that time has passed. To the preferred remote that is probed beside the one in
-    /// use, the tunnel moves with its requests and answers so far, so it does not go down. The same addresses again change
-    /// nothing.
+    /// Moves the tunnel to other addresses, or takes it down for want of any. The new remote has one detection time, and its
+    /// first request is due at once; the state stays until an answer or that time has passed. To the preferred remote that is
+    /// probed beside the one in use, the tunnel moves with its requests and answers so far, so it does not go down. The same
+    /// addresses again change nothing.
     pub fn set_path(&mut self, now: Instant, path: Option<Path>) {
         if path.is_some() && path == self.path {
             return;
@@ -393,23 +390,42 @@ impl Liveness {
         }
     }
 
+    fn take_inbound(&mut self, now: Instant) {
+        if self.path.is_none() || !self.health.hears_data() {
+            return;
+        }
+        let evidence = self.evidence(now, self.first_unanswered());
+        if let Some(prober) = &mut self.current {
+            prober.sender.handle_life();
+        }
+        let transition = self.health.handle_inbound(now);
+        self.note(transition, evidence);
+    }
+
+    /// Takes an answer from `source`, or from whichever remote was asked.
     fn take_answer(
         &mut self,
         now: Instant,
-        source: IpAddr,
+        source: Option<IpAddr>,
         answer: Answer,
     ) -> Result<RoundTrip, DropReason> {
         let evidence = self.evidence(now, self.first_unanswered());
+        let is_from = |prober: &Prober| source.is_none_or(|source| source == prober.path.remote);
         if let Some(prober) = &mut self.current
-            && prober.path.remote == source
+            && is_from(prober)
         {
-            let round_trip = prober.sender.handle_answer(now, answer)?;
-            let transition = self.health.handle_proof(now);
-            self.note(transition, evidence);
-            return Ok(round_trip);
+            match prober.sender.handle_answer(now, answer) {
+                Ok(round_trip) => {
+                    let transition = self.health.handle_proof(now);
+                    self.note(transition, evidence);
+                    return Ok(round_trip);
+                }
+                Err(reason) if source.is_some() => return Err(reason),
+                Err(_) => {}
+            }
         }
         if let Some(preferred) = &mut self.preferred
-            && preferred.prober.path.remote == source
+            && is_from(&preferred.prober)
         {
             let round_trip = preferred.prober.sender.handle_answer(now, answer)?;
             preferred.steady_since.get_or_insert(now);
@@ -421,17 +437,8 @@ impl Liveness {
     fn transmit(&self, path: Path, is_preferred: bool, seq: u32, sent: Instant) -> Transmit {
         let time = sent.saturating_duration_since(self.epoch).as_micros();
         let [.., a, b, c, d] = time.to_be_bytes();
-        let mut octets = [0; REQUEST_OCTETS_MAX];
         let time_us = u32::from_be_bytes([a, b, c, d]);
-        let len = self.codec.request(path, seq, time_us, &mut octets);
-        Transmit {
-            path,
-            is_preferred,
-            protocol: Codec::protocol(path),
-            tos: self.codec.tos(),
-            octets,
-            len,
-        }
+        self.requests.transmit(path, is_preferred, seq, time_us)
     }
 
     fn first_unanswered(&self) -> Option<Instant> {

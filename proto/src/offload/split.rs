@@ -125,6 +125,13 @@ impl Segment<'_> {
         self.headers
     }
 
+    /// What follows [`Self::head`]; at least the first octets of it are the segment's.
+    #[must_use]
+    #[inline]
+    pub fn behind_head(&self) -> &[u8] {
+        self.payload
+    }
+
     /// Whether TCP options may be looked at after writing: no segment of a super-packet is a SYN.
     #[must_use]
     #[inline]

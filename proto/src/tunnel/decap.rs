@@ -1,6 +1,6 @@
-//! Decapsulation: what came after the outer IP header becomes the inner packet, in place (RFC 2784, 2890, 2983, 6040).
+//! Decapsulation: what came after the outer IP header, or out of ESP, becomes the inner packet, in place (RFC 2784, 2890, 2983, 4301, 6040).
 //!
-//! Itinerary: checksum → sequence number → protocol type → inner version and lengths, octets beyond them cut → ECN and DSCP
+//! Itinerary: checksum → sequence number → protocol type → inner version and lengths, octets beyond them cut → selectors → ECN and DSCP
 //! of the outer header → MSS. Keepalives and the key were looked at before.
 
 use core::ops::Range;
@@ -9,6 +9,7 @@ use super::ecn::{self, Arrival};
 use super::sequence::{Inbound, Verdict};
 use super::{DscpIn, MssClamp, Parameters, mss};
 use crate::counters::{Counters, DropReason};
+use crate::esp::Selectors;
 use crate::offload::checksum;
 use crate::wire::gre;
 use crate::wire::ip::{self, Ip};
@@ -21,6 +22,7 @@ pub struct Decap {
     sequence: Option<Inbound>,
     dscp: DscpIn,
     mss_clamp: Option<MssClamp>,
+    selectors: Selectors,
 }
 
 impl Decap {
@@ -32,7 +34,13 @@ impl Decap {
             sequence: parameters.sequence.then(Inbound::default),
             dscp: parameters.dscp_in,
             mss_clamp: parameters.mss_clamp,
+            selectors: Selectors::any(),
         }
+    }
+
+    /// What the tunnel carries.
+    pub fn set_selectors(&mut self, selectors: Selectors) {
+        self.selectors = selectors;
     }
 
     /// What SYNs are lowered to from now on.
@@ -63,7 +71,7 @@ impl Decap {
     /// # Errors
     /// [`DropReason::GreShort`] (less than the header), [`DropReason::GreChecksum`], [`DropReason::GreChecksumMissing`],
     /// [`DropReason::SequenceMissing`], [`DropReason::SequenceOld`], [`DropReason::UnknownProtocol`],
-    /// [`DropReason::InnerMalformed`], [`DropReason::EcnUnusable`].
+    /// [`DropReason::InnerMalformed`], [`DropReason::Selector`], [`DropReason::EcnUnusable`].
     #[inline]
     pub fn decapsulate(
         &mut self,
@@ -80,9 +88,29 @@ impl Decap {
             _ => return Err(DropReason::UnknownProtocol),
         };
         let inner = gre.get_mut(header.octets..).ok_or(DropReason::GreShort)?;
+        let octets = self.inner(inner, version, outer_tos, counters)?;
+        Ok(header.octets..header.octets + octets)
+    }
+
+    /// How many octets of `inner`, the payload of GRE or of ESP in tunnel mode, are the packet of this IP version that begins there;
+    /// TFC padding and other octets behind it do not count. The packet is changed in place: ECN, DSCP, MSS.
+    ///
+    /// # Errors
+    /// [`DropReason::InnerMalformed`], [`DropReason::Selector`], [`DropReason::EcnUnusable`].
+    #[inline]
+    pub fn inner(
+        &mut self,
+        inner: &mut [u8],
+        version: u8,
+        outer_tos: u8,
+        counters: &Counters,
+    ) -> Result<usize, DropReason> {
         let ip = Ip::parse(inner).map_err(|_| DropReason::InnerMalformed)?;
         if ip.version() != version {
             return Err(DropReason::InnerMalformed);
+        }
+        if !self.selectors.admits_inbound(&ip) {
+            return Err(DropReason::Selector);
         }
         let (inner_tos, octets) = (ip.tos(), ip.total_octets());
         let inner = inner.get_mut(..octets).ok_or(DropReason::InnerMalformed)?;
@@ -93,7 +121,7 @@ impl Decap {
         if let Some(clamp) = self.mss_clamp {
             mss::clamp(inner, clamp);
         }
-        Ok(header.octets..header.octets + octets)
+        Ok(octets)
     }
 
     /// Verifies a checksum that is there, whether or not the tunnel requires one (RFC 2784 section 2.5).

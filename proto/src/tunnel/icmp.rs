@@ -4,6 +4,7 @@
 
 use core::net::IpAddr;
 
+use crate::wire::esp::Spi;
 use crate::wire::gre::{self, GreKey};
 
 /// The least path MTU that is believed over IPv4: what every host has to take (RFC 1122 section 3.3.2).
@@ -18,11 +19,29 @@ pub struct Quotation<'a> {
     pub source: IpAddr,
     /// Its outer destination.
     pub destination: IpAddr,
-    /// Its octets from the GRE header on, possibly cut short.
-    pub gre: &'a [u8],
+    /// Its octets from the GRE or ESP header on, possibly cut short.
+    pub payload: &'a [u8],
 }
 
-/// The path MTU that a message announces, if it quotes a GRE packet `local` → `remote` with our key and the value is plausible.
+/// What the packets that we send begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// GRE with this key.
+    Gre(Option<GreKey>),
+    /// ESP of this association.
+    Esp(Spi),
+}
+
+impl Sent {
+    fn is_quoted(self, payload: &[u8]) -> bool {
+        match self {
+            Self::Gre(key) => key_of(payload) == Some(key),
+            Self::Esp(spi) => payload.starts_with(&spi.get().to_be_bytes()),
+        }
+    }
+}
+
+/// The path MTU that a message announces, if it quotes a packet `local` → `remote` with our key or index and the value is plausible.
 ///
 /// The key has to be in the quotation: behind a checksum that takes 12 octets after the IP header, of which RFC 792 promises
 /// 8 and RFC 1812 section 4.3.2.3 all that fit.
@@ -30,7 +49,7 @@ pub struct Quotation<'a> {
 pub fn too_big(
     local: IpAddr,
     remote: IpAddr,
-    key_out: Option<GreKey>,
+    sent: Sent,
     quoted: &Quotation<'_>,
     mtu: u32,
 ) -> Option<u16> {
@@ -39,7 +58,7 @@ pub fn too_big(
         IpAddr::V6(_) => IPV6_PATH_MIN,
     };
     let is_ours = quoted.source == local && quoted.destination == remote;
-    if !is_ours || key_of(quoted.gre)? != key_out || mtu < least {
+    if !is_ours || !sent.is_quoted(quoted.payload) || mtu < least {
         return None;
     }
     Some(u16::try_from(mtu).unwrap_or(u16::MAX))
@@ -79,14 +98,14 @@ mod tests {
         octets
     }
 
-    fn judge(ipv6: bool, key: Option<u32>, gre: &[u8], mtu: u32) -> Option<u16> {
+    fn judge(ipv6: bool, key: Option<u32>, payload: &[u8], mtu: u32) -> Option<u16> {
         let (local, remote) = addresses(ipv6);
         let quoted = Quotation {
             source: local,
             destination: remote,
-            gre,
+            payload,
         };
-        too_big(local, remote, key.map(GreKey), &quoted, mtu)
+        too_big(local, remote, Sent::Gre(key.map(GreKey)), &quoted, mtu)
     }
 
     #[test]
@@ -134,9 +153,9 @@ mod tests {
             let quoted = Quotation {
                 source,
                 destination,
-                gre: &gre,
+                payload: &gre,
             };
-            assert_eq!(too_big(local, remote, None, &quoted, 1400), None);
+            assert_eq!(too_big(local, remote, Sent::Gre(None), &quoted, 1400), None);
         }
     }
 

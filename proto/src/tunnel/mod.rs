@@ -1,7 +1,8 @@
-//! One packet into the tunnel and out of it again (RFC 2784, 2890, 2983, 6040, 7676).
+//! One packet into the tunnel and out of it again (RFC 2784, 2890, 2983, 3948, 4303, 6040, 7676, 8086).
 //!
-//! Outbound: a [`Segment`](crate::offload::Segment) → [`Encap`] writes `outer IP | GRE | inner packet` into a [`Train`] → the
-//! socket. Inbound: GRE header and payload → [`Decap`] gives where the inner packet lies → coalescing and the TUN device.
+//! Outbound: a [`Segment`](crate::offload::Segment) → [`Encap`] writes `outer IP | UDP | ESP | GRE | inner packet`, as far as the tunnel has
+//! them, into a [`Train`] and seals it there → the socket. Inbound: an ESP payload or a GRE packet → [`Decap`] gives where the inner
+//! packet lies → coalescing and the TUN device.
 //!
 //! A GRE header's presence bits are the tunnel's outbound; inbound, a checksum is verified whenever it is there, a sequence
 //! number is looked at only by a tunnel with [`Parameters::sequence`], and the key has picked the tunnel already.
@@ -10,9 +11,11 @@ mod decap;
 pub mod ecn;
 mod encap;
 mod fragment;
+mod header;
 pub mod icmp;
 pub mod mss;
 pub mod mtu;
+mod own;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -21,9 +24,11 @@ mod train;
 pub use decap::Decap;
 pub use encap::{Encap, Refused};
 pub use sequence::RESTART_RUN;
-pub use train::Train;
+pub use train::{Label, Train};
 
 use core::net::IpAddr;
+
+use adit_crypto::Suite;
 
 use crate::wire::gre::GreKey;
 
@@ -54,6 +59,52 @@ pub struct Parameters {
     pub df: Df,
     /// What TCP MSS options are lowered to, both ways.
     pub mss_clamp: Option<MssClamp>,
+    /// What carries the inner packets.
+    pub mode: Mode,
+    /// The ports of the UDP header behind the outer IP header, where there is one (RFC 3948, 8086).
+    pub udp: Option<Ports>,
+    /// The least payload of an ESP packet in tunnel mode: shorter ones get TFC padding (RFC 4303 section 2.7), in octets.
+    pub tfc_octets: u16,
+}
+
+/// What carries the inner packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// GRE.
+    Gre,
+    /// ESP in tunnel mode.
+    Esp(Suite),
+    /// GRE in ESP in transport mode.
+    GreEsp(Suite),
+}
+
+impl Mode {
+    /// What seals the packets; GRE alone has nothing.
+    #[must_use]
+    pub const fn suite(self) -> Option<Suite> {
+        match self {
+            Self::Gre => None,
+            Self::Esp(suite) | Self::GreEsp(suite) => Some(suite),
+        }
+    }
+
+    /// Whether a GRE header stands before each inner packet.
+    #[must_use]
+    pub const fn has_gre(self) -> bool {
+        match self {
+            Self::Gre | Self::GreEsp(_) => true,
+            Self::Esp(_) => false,
+        }
+    }
+}
+
+/// The ports of an outer UDP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Ours.
+    pub local: u16,
+    /// The peer's.
+    pub remote: u16,
 }
 
 /// The outer TTL or hop limit.

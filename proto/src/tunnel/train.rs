@@ -1,6 +1,6 @@
 //! Packets ready to send: contiguous, in memory that is allocated once.
 
-/// Complete outer packets, one behind the other, each with the caller's index of where it goes.
+/// Complete outer packets, one behind the other, each labelled with where it goes.
 #[derive(Debug)]
 pub struct Train {
     octets: Box<[u8]>,
@@ -12,7 +12,16 @@ pub struct Train {
 #[derive(Clone, Copy, Debug)]
 struct Car {
     end: usize,
-    destination: u32,
+    label: Label,
+}
+
+/// What a packet of the train is to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The owner's number for where it goes.
+    pub destination: u32,
+    /// Octets of the inner packet; 0 for a fragment after the first.
+    pub inner_octets: u32,
 }
 
 impl Train {
@@ -44,24 +53,31 @@ impl Train {
             .get_mut(self.used..self.used.checked_add(octets)?)
     }
 
-    /// Makes the next `octets` of the reserved room a packet to `destination`. A reserved room may become several packets.
+    /// Makes the next `octets` of the reserved room a packet. A reserved room may become several packets.
     #[inline]
-    pub fn commit(&mut self, octets: usize, destination: u32) {
+    pub fn commit(&mut self, octets: usize, label: Label) {
         let end = self.used.saturating_add(octets);
         if end <= self.octets.len() && self.cars.len() < self.packets_max {
-            self.cars.push(Car { end, destination });
+            self.cars.push(Car { end, label });
             self.used = end;
         }
     }
 
-    /// The packets in order, each with its destination.
-    pub fn packets(&self) -> impl ExactSizeIterator<Item = (&[u8], u32)> {
+    /// The packets in order, each with its label.
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = (&[u8], Label)> {
         let mut start = 0;
         self.cars.iter().map(move |car| {
             let packet = self.octets.get(start..car.end).unwrap_or_default();
             start = car.end;
-            (packet, car.destination)
+            (packet, car.label)
         })
+    }
+
+    /// Octets of all packets.
+    #[inline]
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.used
     }
 
     /// Whether there is nothing to send.
@@ -83,26 +99,34 @@ impl Train {
 mod tests {
     use super::*;
 
+    fn label(destination: u32) -> Label {
+        Label {
+            destination,
+            inner_octets: 1,
+        }
+    }
+
     #[test]
     fn packets_come_in_the_order_of_their_commits() {
         let mut train = Train::new(3, 10);
         train.reserve(5).unwrap().copy_from_slice(b"abcde");
-        train.commit(3, 7);
-        train.commit(2, 8);
+        train.commit(3, label(7));
+        train.commit(2, label(8));
         train.reserve(4).unwrap()[..1].copy_from_slice(b"f");
-        train.commit(1, 9);
+        train.commit(1, label(9));
         let packets: Vec<_> = train.packets().collect();
-        assert_eq!(packets, [(&b"abc"[..], 7), (&b"de"[..], 8), (&b"f"[..], 9)]);
+        let expected = [(&b"abc"[..], label(7)), (b"de", label(8)), (b"f", label(9))];
+        assert_eq!(packets, expected);
         assert_eq!(train.packets().len(), 3);
     }
 
     #[test]
     fn a_full_train_takes_nothing_until_it_is_cleared() {
         let mut train = Train::new(2, 100);
-        train.commit(60, 0);
+        train.commit(60, label(0));
         assert!(train.reserve(41).is_none() && !train.has_room(1, 41));
         assert!(train.reserve(40).is_some() && train.has_room(1, 40) && !train.has_room(2, 40));
-        train.commit(1, 0);
+        train.commit(1, label(0));
         assert!(train.reserve(1).is_none() && !train.has_room(1, 1));
         train.clear();
         assert!(train.is_empty() && train.has_room(2, 100));
@@ -112,8 +136,8 @@ mod tests {
     #[test]
     fn more_than_there_is_room_for_is_not_committed() {
         let mut train = Train::new(1, 4);
-        train.commit(5, 0);
-        train.commit(usize::MAX, 0);
+        train.commit(5, label(0));
+        train.commit(usize::MAX, label(0));
         assert!(train.is_empty());
     }
 }

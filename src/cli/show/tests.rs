@@ -83,6 +83,8 @@ fn tunnel() -> TunnelStatus {
             lost: 3,
             since_last_proof_ms: Some(20_002),
         }),
+        esp: None,
+        segmentation_fallbacks: None,
         offload: [("tso".to_owned(), true), ("uso".to_owned(), false)].into(),
         counters: names(&[
             ("inbound_packets", 12),

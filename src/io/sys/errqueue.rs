@@ -1,9 +1,9 @@
 //! The socket's error queue (IP_RECVERR): recvmsg with MSG_ERRQUEUE.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::io;
+use rustix::io::{self, Errno};
 
 use super::control::{self, ControlBuffer, Name};
 use super::option::last_error;
@@ -22,17 +22,28 @@ pub(in crate::io) struct ExtendedError {
     /// Who sent the ICMP message.
     pub(in crate::io) offender: Option<IpAddr>,
     /// Where the packet in question was sent.
-    pub(in crate::io) destination: Option<IpAddr>,
-    /// The address of ours to which the ICMP message came (IPv6 with IPV6_RECVPKTINFO).
-    pub(in crate::io) local: Option<Ipv6Addr>,
+    pub(in crate::io) destination: Option<SocketAddr>,
+    /// The address of ours to which the ICMP message came (with IP_PKTINFO or IPV6_RECVPKTINFO).
+    pub(in crate::io) local: Option<IpAddr>,
     pub(in crate::io) quoted_octets: usize,
 }
 
-/// Takes one entry; the quoted octets go to the start of `quoted`.
+/// Takes one entry, None when there is none; the quoted octets go to the start of `quoted`.
 pub(in crate::io) fn take(
     socket: BorrowedFd<'_>,
     quoted: &mut [u8; QUOTE_OCTETS],
-) -> io::Result<ExtendedError> {
+) -> io::Result<Option<ExtendedError>> {
+    loop {
+        match receive(socket, quoted) {
+            Ok(error) => return Ok(Some(error)),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn receive(socket: BorrowedFd<'_>, quoted: &mut [u8; QUOTE_OCTETS]) -> io::Result<ExtendedError> {
     let mut name = Name::EMPTY;
     let mut control = ControlBuffer::EMPTY;
     let mut iovec = libc::iovec {
@@ -63,13 +74,14 @@ pub(in crate::io) fn take(
         ..ExtendedError::default()
     };
     if header.msg_namelen > 0 {
-        error.destination = name.address().map(|(address, _)| address);
+        error.destination = name.address();
     }
     for message in control::messages(control.0.get(..header.msg_controllen).unwrap_or_default()) {
         match (message.level, message.kind) {
             (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
                 read_extended(message.data, &mut error);
             }
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => error.local = message.packet_info4(),
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => error.local = message.packet_info6(),
             _ => {}
         }
@@ -89,5 +101,5 @@ fn read_extended(data: &[u8], error: &mut ExtendedError) {
     error.kind = kind;
     error.code = code;
     error.info = u32::from_ne_bytes([i0, i1, i2, i3]);
-    error.offender = control::sockaddr(offender).map(|(address, _)| address);
+    error.offender = control::sockaddr(offender).map(|address| address.ip());
 }

@@ -3,6 +3,7 @@
 pub(in crate::io) mod child;
 pub(in crate::io) mod control;
 pub(in crate::io) mod errqueue;
+pub(in crate::io) mod ethtool;
 pub(in crate::io) mod ioctl;
 pub(in crate::io) mod namespace;
 pub(in crate::io) mod option;

@@ -1,30 +1,30 @@
 //! recvmmsg into preallocated slots.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use rustix::io;
+use rustix::io::{self, Errno};
 
 use super::control::{self, ControlBuffer, Name};
 use super::option::last_error;
 
-/// Datagrams taken by one call.
-pub(in crate::io) const SLOTS: usize = COUNT as usize;
-const COUNT: libc::c_uint = 64;
 /// The largest IP datagram, and so the largest that a slot must take.
 pub(in crate::io) const SLOT_OCTETS: usize = 65_536;
 /// Distance between slots: the 25 cache lines beyond 64 KiB keep the slots' first lines from falling into the same cache sets.
 pub(in crate::io) const STRIDE: usize = SLOT_OCTETS + 1_600;
 
-/// What the control messages and the name of an IPv6 datagram said.
+/// What the control messages and the name of a datagram said.
 #[derive(Clone, Copy, Default)]
 pub(in crate::io) struct Ancillary {
-    pub(in crate::io) source: Option<(IpAddr, u32)>,
-    pub(in crate::io) destination: Option<Ipv6Addr>,
+    pub(in crate::io) source: Option<SocketAddr>,
+    pub(in crate::io) destination: Option<IpAddr>,
     pub(in crate::io) hop_limit: Option<u8>,
-    pub(in crate::io) traffic_class: Option<u8>,
+    /// TOS or traffic class.
+    pub(in crate::io) tos: Option<u8>,
+    /// Octets of each of the datagrams that the kernel joined (UDP_GRO).
+    pub(in crate::io) segment_octets: Option<usize>,
 }
 
 /// Slots for one recvmmsg: everything the call points at, allocated once.
@@ -38,6 +38,7 @@ pub(in crate::io) struct ReceiveSlots {
     /// Zeroed by the allocator straight from the kernel, so that a slot costs no memory before a datagram touches it.
     buffer: Vec<u8>,
     filled: usize,
+    limit: usize,
     ancillary: bool,
 }
 
@@ -45,19 +46,22 @@ pub(in crate::io) struct ReceiveSlots {
 unsafe impl Send for ReceiveSlots {}
 
 impl ReceiveSlots {
-    /// `ancillary`: also receive the source address and control messages (IPv6; for IPv4 the header is in the datagram).
-    pub(in crate::io) fn new(ancillary: bool) -> Self {
+    /// Room for so many datagrams. `ancillary`: also receive the source address and control messages, which a raw IPv4 socket does without,
+    /// since the header is in the datagram.
+    pub(in crate::io) fn new(count: usize, ancillary: bool) -> Self {
+        let named = if ancillary { count } else { 0 };
         let mut slots = Self {
-            headers: Vec::with_capacity(SLOTS),
-            iovecs: Vec::with_capacity(SLOTS),
-            names: vec![Name::EMPTY; if ancillary { SLOTS } else { 0 }],
-            controls: vec![ControlBuffer::EMPTY; if ancillary { SLOTS } else { 0 }],
-            buffer: vec![0; SLOTS * STRIDE],
+            headers: Vec::with_capacity(count),
+            iovecs: Vec::with_capacity(count),
+            names: vec![Name::EMPTY; named],
+            controls: vec![ControlBuffer::EMPTY; named],
+            buffer: vec![0; count * STRIDE],
             filled: 0,
+            limit: usize::MAX,
             ancillary,
         };
         let base = slots.buffer.as_mut_ptr();
-        for index in 0..SLOTS {
+        for index in 0..count {
             slots.iovecs.push(libc::iovec {
                 iov_base: base.wrapping_add(index * STRIDE).cast(),
                 iov_len: SLOT_OCTETS,
@@ -68,7 +72,7 @@ impl ReceiveSlots {
             slots.names.as_mut_ptr(),
             slots.controls.as_mut_ptr(),
         );
-        for index in 0..SLOTS {
+        for index in 0..count {
             // SAFETY: an all-zero mmsghdr is a valid one (null pointers, zero lengths).
             let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
             header.msg_hdr.msg_iov = iovecs.wrapping_add(index);
@@ -79,7 +83,7 @@ impl ReceiveSlots {
             }
             slots.headers.push(header);
         }
-        slots.filled = SLOTS;
+        slots.filled = count;
         slots.rearm();
         slots
     }
@@ -95,16 +99,38 @@ impl ReceiveSlots {
         self.filled = 0;
     }
 
-    /// Takes up to [`SLOTS`] datagrams without waiting.
+    /// How many datagrams one call takes at most from here on, at least 1.
+    pub(in crate::io) fn limit(&mut self, datagrams: usize) {
+        self.limit = datagrams.max(1);
+    }
+
+    /// Takes datagrams without waiting, as many as there is room for; `Ok(0)` when there are none.
+    ///
+    /// An ICMP error that the kernel reports on the way (it stays in the error queue) does not end the call.
     pub(in crate::io) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let mut repeated = false;
+        loop {
+            match self.receive_once(socket) {
+                Ok(count) => return Ok(count),
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::INTR) => {}
+                Err(_) if !repeated => repeated = true,
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.rearm();
+        #[expect(clippy::cast_possible_truncation, reason = "tens of slots")]
+        let count = self.headers.len().min(self.limit) as libc::c_uint;
         // SAFETY: each header's pointers lead to live memory of the stated lengths that nothing else borrows while `self` is
         // borrowed mutably; the last argument (timeout) may be null.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                COUNT,
+                count,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
             )
@@ -156,12 +182,16 @@ impl ReceiveSlots {
             .unwrap_or_default();
         for message in control::messages(written) {
             match (message.level, message.kind) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => found.destination = message.packet_info4(),
+                (libc::IPPROTO_IP, libc::IP_TOS) => found.tos = message.octet(),
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     found.destination = message.packet_info6()
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => found.hop_limit = octet(message.int()),
-                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    found.traffic_class = octet(message.int())
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => found.tos = octet(message.int()),
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    found.segment_octets =
+                        message.int().and_then(|value| usize::try_from(value).ok());
                 }
                 _ => {}
             }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::liveness::testing::{address, epoch};
 use crate::liveness::{
-    Action, Event, Failover, Initial, Keepalive, Liveness, LivenessConfig, Pace, Path,
+    Action, Event, Failover, Initial, Keepalive, Liveness, LivenessConfig, Pace, Path, Probe,
 };
 use crate::wire::gre;
 use crate::wire::ip::Ip;
@@ -82,6 +82,7 @@ impl<'a> World<'a> {
                 pace,
                 payload: setup.payload,
             }),
+            probe: Probe::GreKeepalive,
             initial: Initial::Probing,
             damping: false,
             key_in: None,

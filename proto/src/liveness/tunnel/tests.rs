@@ -1,6 +1,10 @@
 use super::*;
 use crate::liveness::testing::{address, epoch, path};
+use crate::liveness::{Keepalive, Probe};
+use crate::wire::gre::GreKey;
 use crate::wire::ip::Ip;
+
+mod inside;
 
 const PERIOD: Duration = Duration::from_secs(5);
 const LOCAL: &str = "192.0.2.1";
@@ -14,6 +18,7 @@ fn ms(n: u64) -> Duration {
 fn config() -> LivenessConfig {
     LivenessConfig {
         keepalive: Some(Keepalive::default()),
+        probe: Probe::GreKeepalive,
         initial: Initial::Probing,
         damping: false,
         key_in: Some(GreKey(42)),

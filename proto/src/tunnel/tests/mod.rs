@@ -2,12 +2,15 @@
 
 mod inbound;
 mod outbound;
+mod sealed;
 
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
-use super::{Df, DscpIn, DscpOut, Ecn, Encap, Parameters, Refused, Train, Ttl};
-use crate::counters::Counters;
+use super::{Df, DscpIn, DscpOut, Ecn, Encap, Mode, Parameters, Refused, Train, Ttl};
+use core::net::IpAddr;
+
+use crate::counters::{Counters, DropReason};
 use crate::offload::{Segment, VnetHeader, split};
 use crate::wire::gre::{self, GreKey};
 use crate::wire::ip::Ip;
@@ -35,6 +38,9 @@ pub(super) fn parameters(ipv6: bool) -> Parameters {
         ecn: Ecn::Normal,
         df: Df::Copy,
         mss_clamp: None,
+        mode: Mode::Gre,
+        udp: None,
+        tfc_octets: 0,
     }
 }
 
@@ -97,7 +103,7 @@ fn encapsulate(encap: &mut Encap, packet: &[u8]) -> Result<Vec<Vec<u8>>, Refused
     train.reserve(1 << 17).unwrap().fill(0xee);
     let count = encap.encapsulate(&mut train, 5, &segment(packet))?;
     assert_eq!(train.packets().len(), count);
-    assert!(train.packets().all(|(_, destination)| destination == 5));
+    assert!(train.packets().all(|(_, label)| label.destination == 5));
     Ok(train.packets().map(|(octets, _)| octets.to_vec()).collect())
 }
 
@@ -142,7 +148,7 @@ proptest! {
         for (nth, payload) in (0..).zip(&payloads) {
             let inner = udp(ipv6, marks, payload);
             let mut outer = sole(&mut encap, &inner);
-            prop_assert_eq!(outer.len(), encap.overhead() + inner.len());
+            prop_assert_eq!(outer.len(), encap.header_octets() + inner.len());
 
             let ip = Ip::parse(&outer).unwrap();
             prop_assert!(ip.checksum_is_valid() && !ip.is_fragment());

@@ -49,8 +49,12 @@ fn a_routers_keepalive_request_is_made_octet_for_octet() {
         let inner = &request[overhead..];
         let count = encap.encapsulate_packet(&mut train, 3, gre::PROTOCOL_IPV4, inner, 0, 255);
         assert_eq!(count, Ok(1));
-        assert_eq!(train.packets().collect::<Vec<_>>(), [(&request[..], 3)]);
-        assert_eq!(encap.overhead(), overhead);
+        let packets: Vec<_> = train
+            .packets()
+            .map(|(packet, label)| (packet, label.destination))
+            .collect();
+        assert_eq!(packets, [(&request[..], 3)]);
+        assert_eq!(encap.header_octets(), overhead);
     }
 }
 
@@ -91,7 +95,13 @@ fn a_packet_that_an_empty_train_cannot_take_is_dropped_and_not_tried_for_ever() 
         encap.encapsulate(&mut train, 0, &segment(&packet)),
         Err(DROPPED_TOO_BIG)
     );
-    train.commit(10, 0);
+    train.commit(
+        10,
+        super::super::Label {
+            destination: 0,
+            inner_octets: 0,
+        },
+    );
     assert_eq!(
         encap.encapsulate(&mut train, 0, &segment(&packet)),
         Err(Refused::Full)
@@ -169,7 +179,7 @@ fn exactly_the_path_mtu_leaves_whole() {
             ..parameters(outer_ipv6)
         });
         encap.set_path_mtu(1500);
-        let fits = mtu::inner_mtu(1500, encap.overhead(), true);
+        let fits = mtu::inner_mtu(1500, &parameters(outer_ipv6), true);
         let packet = udp(false, (0, 64, true), &vec![0; usize::from(fits) - 28]);
         assert_eq!(sole(&mut encap, &packet).len(), 1500);
         let packet = udp(false, (0, 64, true), &vec![0; usize::from(fits) - 27]);
@@ -249,7 +259,7 @@ fn another_peer_gets_the_next_sequence_number_even_over_another_family() {
     assert_eq!(sequence_number(&sole(&mut encap, &packet)), 0);
     let other = parameters(true);
     encap.set_remote(other.local, other.remote);
-    assert_eq!(encap.overhead(), 48);
+    assert_eq!(encap.header_octets(), 48);
     let outer = sole(&mut encap, &packet);
     assert_eq!(sequence_number(&outer), 1);
     assert_eq!(Ip::parse(&outer).unwrap().destination(), other.remote);
@@ -306,7 +316,7 @@ fn the_mss_of_a_syn_is_lowered_on_its_way_out_and_the_gre_checksum_covers_it() {
         .write(&mut syn, &[])
         .unwrap();
     let outer = sole(&mut encap, &syn);
-    let inner = &outer[encap.overhead()..];
+    let inner = &outer[encap.header_octets()..];
     assert_eq!(inner[40..44], [2, 4, 0x05, 0x14]);
     assert!(transport_checksum_is_valid(inner));
     assert_eq!(crate::offload::checksum::checksum(&outer[20..]), 0);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -22,18 +23,18 @@ const CHUNK_OCTETS: usize = 128 << 10;
 
 /// What a stream moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Moved {
+pub(crate) struct Moved {
     /// Octets that the receiver got.
-    pub(super) octets: u64,
+    pub(crate) octets: u64,
     /// In this time.
-    pub(super) time_us: u64,
+    pub(crate) time_us: u64,
     /// Which is so much.
-    pub(super) bits_per_second: u64,
+    pub(crate) bits_per_second: u64,
 }
 
 /// A stream that runs until it is dropped.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     stop_sending: Arc<AtomicBool>,
     stop_receiving: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
@@ -46,8 +47,8 @@ impl Flow {
     /// Starts a stream from `source` in one namespace to `destination` in another.
     ///
     /// # Errors
-    /// What the system says; TimedOut when there is no connection within 3 s.
-    pub(super) fn start(
+    /// What the system says; TimedOut when an end has no connection within 3 s.
+    pub(crate) fn start(
         (from, source): (BorrowedFd<'_>, IpAddr),
         (to, destination): (BorrowedFd<'_>, IpAddr),
     ) -> io::Result<Self> {
@@ -56,7 +57,7 @@ impl Flow {
         })??;
         let address = listener.local_addr()?;
         let mut sender = netns::within(Some(from), || connect(source, address))??;
-        let (mut receiver, _) = listener.accept()?;
+        let mut receiver = accept(&listener)?;
         sender.set_write_timeout(Some(LOOK_AFTER))?;
         receiver.set_read_timeout(Some(LOOK_AFTER))?;
 
@@ -69,7 +70,7 @@ impl Flow {
             receiver: None,
         };
         let (stop, received) = (flow.stop_receiving.clone(), flow.received.clone());
-        flow.receiver = Some(spawn("demo-receiver", move || {
+        flow.receiver = Some(spawn("receiver", move || {
             let mut chunk = vec![0; CHUNK_OCTETS];
             let count = |octets| {
                 received.fetch_add(octets, Relaxed);
@@ -77,7 +78,7 @@ impl Flow {
             repeat(&stop, || receiver.read(&mut chunk), count);
         })?);
         let stop = flow.stop_sending.clone();
-        flow.sender = Some(spawn("demo-sender", move || {
+        flow.sender = Some(spawn("sender", move || {
             let chunk = vec![0xad; CHUNK_OCTETS];
             repeat(&stop, || sender.write(&chunk), |_| {});
         })?);
@@ -85,7 +86,7 @@ impl Flow {
     }
 
     /// Ends the stream in order: what was sent arrives, if it does within a second.
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.stop_sending.store(true, Relaxed);
         join(self.sender.take());
         let sent = Instant::now();
@@ -100,7 +101,7 @@ impl Flow {
     }
 
     /// What was moved so far.
-    pub(super) fn moved(&self) -> Moved {
+    pub(crate) fn moved(&self) -> Moved {
         let octets = self.received.load(Relaxed);
         let time_us = micros(self.started.elapsed());
         let bits = u128::from(octets) * 8 * 1_000_000 / u128::from(time_us.max(1));
@@ -139,6 +140,39 @@ fn connect(source: IpAddr, destination: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
+/// Accepts within [`CONNECT_WITHIN`]: the connection of a peer whose last ACK was lost may never come.
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let began = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let left = CONNECT_WITHIN.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let patience = Timespec::try_from(left).ok();
+        // A signal that ends the wait early is as good as a connection.
+        let _ = poll(
+            &mut [PollFd::new(listener, PollFlags::IN)],
+            patience.as_ref(),
+        );
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// Does `once` until it is to stop, the other end is gone, or the connection broke.
 fn repeat(
     stop: &AtomicBool,
@@ -149,12 +183,22 @@ fn repeat(
         match once() {
             Ok(0) => return,
             Ok(octets) => done(octets as u64),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
+            Err(error) if is_passing(&error) => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_never_comes_is_waited_for_in_vain_and_not_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let began = Instant::now();
+        let error = accept(&listener).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= CONNECT_WITHIN);
     }
 }

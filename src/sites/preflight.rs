@@ -1,4 +1,4 @@
-//! What the demo needs of the system, and what to do where it is missing.
+//! What sites need of the system, and what to do where it is missing.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +18,7 @@ const FORBIDDING: [(&str, &str); 3] = [
 
 /// What is missing.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// There is no TUN device.
     NoTun,
     /// The TUN device may not be opened.
@@ -50,7 +50,7 @@ impl fmt::Display for Missing {
                     Some(sysctl) => write!(f, ": the system says {sysctl}")?,
                     None => f.write_str(": a container or a security module forbids them")?,
                 }
-                f.write_str("; run the demo as root, or in a container with `--privileged`")
+                f.write_str("; run it as root, or in a container with `--privileged`")
             }
         }
     }
@@ -58,7 +58,7 @@ impl fmt::Display for Missing {
 
 /// Looks for what is needed, and becomes root of a user namespace of its own where that is what it takes; says whether it did. The
 /// process must have one thread.
-pub(super) fn prepare() -> Result<bool, Missing> {
+pub(crate) fn prepare() -> Result<bool, Missing> {
     let becomes_root = !has_privileges();
     if becomes_root {
         netns::enter_user_namespace().map_err(Missing::Privileges)?;

@@ -1,0 +1,146 @@
+//! What an interface is to look like, and how it comes to look so.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::config::OnDead;
+use crate::io::address::Prefix;
+use crate::io::link;
+use crate::io::netlink::{Netlink, NetlinkError};
+use crate::io::netns;
+use crate::io::raw::Family;
+use crate::io::route::Route;
+use crate::io::tun::{OffloadSwitches, TunDevice, TunError};
+
+/// What an interface is to look like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The interface's name.
+    pub interface: String,
+    /// Where it lives; none is the daemon's own namespace.
+    pub netns: Option<Arc<OwnedFd>>,
+    /// Its addresses.
+    pub addresses: Vec<Prefix>,
+    /// What is routed through it while the tunnel is up.
+    pub routes: Vec<Prefix>,
+    /// Whether what is routed into it has guard routes behind it, from before it is made until the tunnel is taken down.
+    pub guard: bool,
+    /// What happens to it while the peer is dead.
+    pub on_dead: OnDead,
+    /// What it does in one piece.
+    pub offload: OffloadSwitches,
+    /// Its MTU.
+    pub mtu: u16,
+}
+
+impl Plan {
+    /// Makes the device: up, with addresses, without carrier and routes.
+    pub(super) fn make(&self, netlink: &mut Netlink) -> Result<TunDevice, LinkError> {
+        let inside = self.netns.as_ref().map(AsFd::as_fd);
+        let device = netns::within(inside, || {
+            let device = TunDevice::create(&self.interface, self.offload)?;
+            if self.on_dead.carrier && !self.on_dead.withdraw_routes {
+                for family in [Family::V4, Family::V6] {
+                    if let Err(error) = link::ignore_routes_with_linkdown(family, &self.interface) {
+                        tracing::warn!(
+                            interface = self.interface, ?family, %error,
+                            "routes stay usable without carrier: ignore_routes_with_linkdown could not be set"
+                        );
+                    }
+                }
+            }
+            Ok::<_, LinkError>(device)
+        })??;
+        netlink.set_mtu(device.index(), u32::from(self.mtu))?;
+        netlink.set_up(device.index(), true)?;
+        self.add_addresses(netlink, device.index())?;
+        Ok(device)
+    }
+
+    fn add_addresses(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+        for &address in &self.addresses {
+            netlink.replace_address(index, address)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the interface to what is configured, whatever of it is there already.
+    pub(super) fn configure(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+        netlink.set_mtu(index, u32::from(self.mtu))?;
+        self.add_addresses(netlink, index)?;
+        for &route in &self.routes {
+            netlink.replace_route(&Route::through(route, index))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn withdraw(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+        for &route in &self.routes {
+            match netlink.remove_route(&Route::through(route, index)) {
+                Err(error) if error.errno() != Errno::SRCH => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What must leave by a tunnel or not at all: its routes and the networks of its addresses.
+pub(super) fn guarded(routes: &[Prefix], addresses: &[Prefix]) -> Vec<Prefix> {
+    let networks = addresses.iter();
+    let networks = networks.map(|address| Prefix::new(address.network(), address.length));
+    // What is link-local never leaves by another interface.
+    let routable = |prefix: &Prefix| match prefix.address {
+        IpAddr::V4(address) => !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    };
+    let all = routes.iter().copied().chain(networks);
+    all.filter(routable).collect()
+}
+
+/// Why an interface is not as it should be.
+#[derive(Debug)]
+pub(super) enum LinkError {
+    Netlink(NetlinkError),
+    Tun(TunError),
+    System(io::Error),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Netlink(error) => error.fmt(f),
+            Self::Tun(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<NetlinkError> for LinkError {
+    fn from(error: NetlinkError) -> Self {
+        Self::Netlink(error)
+    }
+}
+
+impl From<TunError> for LinkError {
+    fn from(error: TunError) -> Self {
+        Self::Tun(error)
+    }
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<Errno> for LinkError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
