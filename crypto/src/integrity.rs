@@ -1,0 +1,122 @@
+//! Integrity algorithms: HMAC, cut to half of its octets (RFC 4868).
+
+use std::fmt;
+
+use ring::hmac;
+
+use crate::aead::{KeymatLength, Refused};
+use crate::{constant_time_eq, prf};
+
+/// What authenticates where the cipher does not (IANA transform type 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Integrity {
+    /// `AUTH_HMAC_SHA2_256_128` (IANA 12).
+    HmacSha256_128,
+    /// `AUTH_HMAC_SHA2_384_192` (IANA 13).
+    HmacSha384_192,
+}
+
+impl Integrity {
+    /// Every algorithm, in the order of their numbers.
+    pub const ALL: &[Self] = &[Self::HmacSha256_128, Self::HmacSha384_192];
+
+    /// The number in a transform.
+    #[must_use]
+    pub const fn iana(self) -> u16 {
+        match self {
+            Self::HmacSha256_128 => 12,
+            Self::HmacSha384_192 => 13,
+        }
+    }
+
+    /// The algorithm of that number.
+    #[must_use]
+    pub fn from_iana(id: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.iana() == id)
+    }
+
+    /// The name in proposals, as strongSwan writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HmacSha256_128 => "sha256",
+            Self::HmacSha384_192 => "sha384",
+        }
+    }
+
+    /// The algorithm of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
+    /// Octets of its key.
+    #[must_use]
+    pub const fn key_octets(self) -> usize {
+        match self {
+            Self::HmacSha256_128 => 32,
+            Self::HmacSha384_192 => 48,
+        }
+    }
+
+    /// Octets of the integrity check value.
+    #[must_use]
+    pub const fn icv_octets(self) -> usize {
+        self.key_octets() / 2
+    }
+}
+
+impl fmt::Display for Integrity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An integrity algorithm under its key.
+pub(crate) struct Mac {
+    integrity: Integrity,
+    key: hmac::Key,
+}
+
+impl Mac {
+    pub(crate) fn new(integrity: Integrity, key: &[u8]) -> Result<Self, KeymatLength> {
+        let wanted = integrity.key_octets();
+        let octets = key.len();
+        if octets != wanted {
+            return Err(KeymatLength { octets, wanted });
+        }
+        let algorithm = match integrity {
+            Integrity::HmacSha256_128 => hmac::HMAC_SHA256,
+            Integrity::HmacSha384_192 => hmac::HMAC_SHA384,
+        };
+        Ok(Self {
+            integrity,
+            key: hmac::Key::new(algorithm, key),
+        })
+    }
+
+    pub(crate) const fn icv_octets(&self) -> usize {
+        self.integrity.icv_octets()
+    }
+
+    /// Writes the check value of `parts`, one after the other.
+    pub(crate) fn write(&self, parts: &[&[u8]], icv: &mut [u8]) -> Result<(), Refused> {
+        let tag = prf::tag(&self.key, parts);
+        let value = tag.as_ref().get(..self.icv_octets()).ok_or(Refused)?;
+        if icv.len() != value.len() {
+            return Err(Refused);
+        }
+        icv.copy_from_slice(value);
+        Ok(())
+    }
+
+    /// Refuses what is not the check value of `parts`, in the same time wherever they differ.
+    pub(crate) fn verify(&self, parts: &[&[u8]], icv: &[u8]) -> Result<(), Refused> {
+        let tag = prf::tag(&self.key, parts);
+        let value = tag.as_ref().get(..self.icv_octets()).ok_or(Refused)?;
+        constant_time_eq(value, icv).then_some(()).ok_or(Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests;
