@@ -209,6 +209,8 @@ traffic! {
     dummies_received,
     /// Times that the peer's address was followed.
     peer_moves,
+    /// Packets by an association that a rekey replaced that never came, or came after its time of grace.
+    rekey_lost_packets,
     /// Outer fragments sent.
     fragments_sent,
     /// Inner packets that came with ECN that RFC 6040 section 4.2 calls unusual.

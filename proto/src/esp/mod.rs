@@ -32,6 +32,9 @@ pub const fn prefix_octets(suite: Suite) -> usize {
     HEADER_OCTETS + suite.iv_octets()
 }
 
+/// Octets from the SPI to the payload with the suite that has most of them: one whose IV is a block.
+pub const PREFIX_OCTETS_MAX: usize = prefix_octets(Suite::Aes256CbcHmacSha384);
+
 /// Octets of the whole ESP packet that carries `payload_octets`, TFC padding included: with the least padding that aligns it.
 #[inline]
 #[must_use]

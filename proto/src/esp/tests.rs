@@ -53,7 +53,7 @@ proptest! {
         let mut receiver = inbound(suite, esn, 64, first - 1);
         let mut packet = seal(&mut sender, &payload, NEXT_IPV4).unwrap();
         let sealed = packet.len() - prefix_octets(suite) - suite.icv_octets();
-        prop_assert_eq!(sealed % 4, 0);
+        prop_assert_eq!(sealed % suite.align_octets(), 0);
         let opened = receiver.open(&mut packet).unwrap();
         prop_assert_eq!(&packet[opened.payload], &payload[..]);
         prop_assert_eq!((opened.next_header, opened.is_newest), (NEXT_IPV4, true));
@@ -243,12 +243,13 @@ fn a_replayed_packet_is_no_news_of_where_the_peer_is() {
 #[test]
 fn sizes_are_exact_and_the_largest_payload_fits() {
     for &suite in Suite::ALL {
-        for octets in 40..200 {
+        for octets in packet_octets(suite, 0)..200 {
             let payload = payload_octets_max(suite, octets);
             assert!(packet_octets(suite, payload) <= octets);
             assert!(packet_octets(suite, payload + 1) > octets);
         }
-        assert_eq!(payload_octets_max(suite, 1500 - 20 - 8), 1438);
+        let largest = if suite.is_slow() { 1422 } else { 1438 };
+        assert_eq!(payload_octets_max(suite, 1500 - 20 - 8), largest);
         assert_eq!(payload_octets_max(suite, 0), 0);
     }
 }

@@ -156,7 +156,7 @@ mod tests {
         let mut inbound = Inbound::default();
         inbound.accept(1_000);
         for _ in 0..20 {
-            assert_eq!(accepted(&mut inbound, [1, 2, 3, 4, 5, 6, 7, 7]), []);
+            assert_eq!(accepted(&mut inbound, [1, 2, 3, 4, 5, 6, 7, 7]), [0_u32; 0]);
         }
     }
 

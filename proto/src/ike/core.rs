@@ -1,0 +1,346 @@
+//! What all IKE SAs of an endpoint share: tunnels, randomness, time of day, and what waits to be polled.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Identity;
+use super::awaited::Estate;
+use super::connection::{Connection, ConnectionId, Path, RekeyTimes};
+use super::cookie::Cookies;
+use super::endpoint::{EndpointConfig, Random, Transmit};
+use super::event::{Event, IkeInfo, Retired};
+use super::failure::{DownWhy, PeerRefused};
+use super::half_open::HalfOpenCount;
+use super::message::Contents;
+use super::sa::{IkeSa, title};
+use super::status::IkeCounters;
+use adit_crypto::Secret;
+
+use crate::wire::esp::Spi;
+use crate::wire::ike::summary;
+
+/// Trace lines that wait to be polled; beyond that the oldest are kept.
+const TRACES_MAX: usize = 10_000;
+
+/// A tunnel.
+pub(super) struct Slot {
+    pub(super) connection: Arc<Connection>,
+    /// All its IKE SAs, by local SPI.
+    pub(super) sas: BTreeSet<u64>,
+    /// The established one in use.
+    pub(super) current: Option<u64>,
+    /// Who the peer of that one, or of the last one, proved to be.
+    pub(super) peer: Option<Identity>,
+    /// The inbound SPI of the pair in use.
+    pub(super) child: Option<Spi>,
+}
+
+/// What one SA wants done to another, or to the set of them.
+pub(super) enum Action {
+    /// An SA that came to be.
+    Spawn(Box<IkeSa>),
+    /// What one SA left goes to another.
+    Inherit { from: u64, to: u64, estate: Estate },
+    /// A successor has waited long for what its predecessor leaves.
+    Wait { old: u64, heir: u64 },
+    /// The peer uses the successor already: it takes over.
+    Adopt { old: u64, heir: u64 },
+    /// This SA is established, and not as another's successor.
+    Established {
+        local_spi: u64,
+        initial_contact: bool,
+    },
+}
+
+/// See the module.
+pub(super) struct Core {
+    pub(super) config: EndpointConfig,
+    random: Box<dyn Random + Send>,
+    unix_time: Option<(Instant, u64)>,
+    pub(super) slots: BTreeMap<ConnectionId, Slot>,
+    by_address: BTreeMap<IpAddr, BTreeSet<ConnectionId>>,
+    by_identity: BTreeSet<ConnectionId>,
+    cookies: Option<Cookies>,
+    pub(super) half_open: HalfOpenCount,
+    pub(super) counters: IkeCounters,
+    pub(super) actions: VecDeque<Action>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    traces: usize,
+    /// Inbound SPIs of child SAs in use or asked for.
+    pub(super) spis: BTreeSet<Spi>,
+}
+
+impl Core {
+    pub(super) fn new(config: EndpointConfig, random: Box<dyn Random + Send>) -> Self {
+        Self {
+            config,
+            cookies: None,
+            half_open: HalfOpenCount::default(),
+            random,
+            unix_time: None,
+            slots: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            by_identity: BTreeSet::new(),
+            counters: IkeCounters::default(),
+            actions: VecDeque::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            traces: 0,
+            spis: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn set_unix_time(&mut self, now: Instant, seconds: u64) {
+        self.unix_time = Some((now, seconds));
+    }
+
+    /// Seconds since 1970, as far as known.
+    pub(super) fn unix_time(&self, now: Instant) -> Option<u64> {
+        let (then, seconds) = self.unix_time?;
+        Some(seconds + now.saturating_duration_since(then).as_secs())
+    }
+
+    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        self.random.fill(&mut octets);
+        octets
+    }
+
+    /// An SPI for an IKE SA: of 64 random bits, so that no two of ours are the same.
+    pub(super) fn free_spi(&mut self) -> u64 {
+        u64::from_be_bytes(self.random()).max(1)
+    }
+
+    /// What makes cookies, with a secret that is not too old.
+    pub(super) fn cookies(&mut self, now: Instant) -> &Cookies {
+        let cookies = match self.cookies.take() {
+            Some(cookies) if !cookies.is_due(now) => cookies,
+            Some(mut cookies) => {
+                cookies.rotate(now, Secret::new(&mut self.random()));
+                cookies
+            }
+            None => Cookies::new(now, Secret::new(&mut self.random())),
+        };
+        self.cookies.insert(cookies)
+    }
+
+    /// A nonce as long as half the key of every PRF asks for (RFC 7296 section 2.10).
+    pub(super) fn nonce(&mut self) -> Vec<u8> {
+        self.random::<32>().to_vec()
+    }
+
+    /// When something of those times is to be replaced, jitter subtracted.
+    pub(super) fn rekey_at(&mut self, now: Instant, times: &RekeyTimes) -> Instant {
+        let part = u32::from_be_bytes(self.random());
+        let jitter = times.jitter.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        now + times.rekey.saturating_sub(jitter)
+    }
+
+    /// A random wait of up to `most`, so that two ends do not collide again.
+    pub(super) fn moment(&mut self, most: Duration) -> Duration {
+        let part = u32::from_be_bytes(self.random());
+        most.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    }
+
+    /// A tunnel's one peer at a time: who else proves to be one waits until it is gone.
+    ///
+    /// # Errors
+    /// [`PeerRefused::InUse`].
+    pub(super) fn vacancy(&self, id: ConnectionId, peer: &Identity) -> Result<(), PeerRefused> {
+        let slot = self.slots.get(&id).filter(|slot| slot.current.is_some());
+        match slot.and_then(|slot| slot.peer.as_ref()) {
+            Some(by) if by != peer => Err(PeerRefused::InUse(by.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Draws an inbound SPI that no child SA has, and keeps it until [`Self::release`].
+    pub(super) fn child_spi(&mut self) -> Spi {
+        loop {
+            let value = u32::from_be_bytes(self.random());
+            if let Some(spi) = Spi::new(value)
+                && self.spis.insert(spi)
+            {
+                return spi;
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, spi: Spi) {
+        self.spis.remove(&spi);
+    }
+
+    pub(super) fn transmit(&mut self, path: Path, octets: Vec<u8>) {
+        self.transmits.push_back(Transmit { path, octets });
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if matches!(event, Some(Event::Trace(..))) {
+            self.traces = self.traces.saturating_sub(1);
+        }
+        event
+    }
+
+    /// One line for the log and `adit debug`.
+    pub(super) fn trace(&mut self, id: Option<ConnectionId>, line: impl FnOnce() -> String) {
+        if self.traces < TRACES_MAX {
+            self.traces += 1;
+            self.events.push_back(Event::Trace(id, line()));
+        }
+    }
+
+    /// The line of a message that came.
+    pub(super) fn trace_received(&mut self, id: Option<ConnectionId>, contents: &Contents<'_>) {
+        self.trace(id, || {
+            let header = &contents.header;
+            format!(
+                "← {}: {}",
+                title(header),
+                summary(header, &contents.payloads)
+            )
+        });
+    }
+
+    /// An SA came to be by IKE_AUTH, and is one that its tunnel may work with.
+    pub(super) fn established(&mut self, sa: &IkeSa, initial_contact: bool) {
+        self.counters.established += 1;
+        self.announce(sa);
+        self.actions.push_back(Action::Established {
+            local_spi: sa.local_spi,
+            initial_contact,
+        });
+    }
+
+    /// A new SA takes the place of `old`.
+    pub(super) fn succeeded(&mut self, old: &IkeSa, new: Box<IkeSa>) {
+        self.announce_successor(&new, old.local_spi);
+        self.actions.push_back(Action::Spawn(new));
+    }
+
+    /// As [`Self::succeeded`], of an SA that was there before it took over.
+    pub(super) fn announce_successor(&mut self, new: &IkeSa, old: u64) {
+        if let Some(id) = new.id()
+            && let Some(slot) = self.slots.get_mut(&id)
+            && slot.current == Some(old)
+        {
+            slot.current = Some(new.local_spi);
+        }
+        self.counters.ike_rekeyed += 1;
+        self.announce(new);
+    }
+
+    fn announce(&mut self, sa: &IkeSa) {
+        if sa.is_aside {
+            return;
+        }
+        let (Some((id, connection)), Some(keys)) = (&sa.tunnel, &sa.keys) else {
+            return;
+        };
+        let (Some(remote_id), Some(rekey_at)) = (sa.remote_id.clone(), sa.rekey_at) else {
+            return;
+        };
+        let info = IkeInfo {
+            local_id: connection.local_id.clone(),
+            remote_id,
+            path: sa.path,
+            nat_local: sa.nat.local,
+            nat_peer: sa.nat.peer,
+            proposal: keys.proposal,
+            spi_i: sa.spi_i(),
+            spi_r: sa.spi_r(),
+            we_initiated: sa.initiator,
+            rekey_at,
+            peer_vendor: sa.peer.vendors.clone(),
+        };
+        self.event(Event::Established(*id, Box::new(info)));
+    }
+
+    /// What an SA left has nobody to go to.
+    pub(super) fn abandon(&mut self, id: ConnectionId, old: u64, estate: Estate) {
+        for child in estate.children {
+            self.release(child.spi_in);
+            self.event(Event::ChildRetired(id, child.spi_in, Retired::IkeGone));
+        }
+        if let Some(slot) = self.slots.get_mut(&id)
+            && slot.current.take_if(|spi| *spi == old).is_some()
+        {
+            slot.child = None;
+            self.event(Event::Down(id, DownWhy::PeerDeleted));
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: ConnectionId, connection: Connection) {
+        self.index(id, connection.remotes.as_deref());
+        let slot = Slot {
+            connection: Arc::new(connection),
+            sas: BTreeSet::new(),
+            current: None,
+            peer: None,
+            child: None,
+        };
+        self.slots.insert(id, slot);
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Slot> {
+        let slot = self.slots.remove(&id)?;
+        self.unindex(id, slot.connection.remotes.as_deref());
+        Some(slot)
+    }
+
+    pub(super) fn set_remotes(&mut self, id: ConnectionId, remotes: Option<Vec<IpAddr>>) {
+        let Some(slot) = self.slots.get(&id) else {
+            return;
+        };
+        let mut connection = Connection::clone(&slot.connection);
+        self.unindex(id, connection.remotes.as_deref());
+        connection.remotes = remotes;
+        self.index(id, connection.remotes.as_deref());
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.connection = Arc::new(connection);
+        }
+    }
+
+    fn index(&mut self, id: ConnectionId, remotes: Option<&[IpAddr]>) {
+        let Some(remotes) = remotes else {
+            self.by_identity.insert(id);
+            return;
+        };
+        for address in remotes {
+            self.by_address.entry(*address).or_default().insert(id);
+        }
+    }
+
+    fn unindex(&mut self, id: ConnectionId, remotes: Option<&[IpAddr]>) {
+        self.by_identity.remove(&id);
+        for address in remotes.unwrap_or_default() {
+            if let Some(ids) = self.by_address.get_mut(address) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_address.remove(address);
+                }
+            }
+        }
+    }
+
+    /// The tunnels that a peer at that address may mean, those of the address first.
+    pub(super) fn candidates(
+        &self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (ConnectionId, &Arc<Connection>)> {
+        let near = self.by_address.get(&address).into_iter().flatten();
+        near.chain(&self.by_identity)
+            .filter_map(|id| Some((*id, &self.slots.get(id)?.connection)))
+    }
+}
