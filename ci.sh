@@ -8,7 +8,7 @@
 # What is missing is installed: system tools by apt, cargo-deny and cargo-fuzz under target/tools. Nothing is left out.
 # The last line counts the tests that ran.
 #
-# Environment: ADIT_FUZZ_SECONDS (for each fuzz target; default 60), ADIT_SOAK_SECONDS (how long the mixed load of tests/soak lasts;
+# Environment: ADIT_FUZZ_SECONDS (for each fuzz target; default 30), ADIT_SOAK_SECONDS (how long the mixed load of tests/soak lasts;
 # default 30).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -16,8 +16,10 @@ exec </dev/null
 
 cargo_deny_version=0.20.2
 cargo_fuzz_version=0.13.2
-fuzz_seconds=${ADIT_FUZZ_SECONDS:-60}
-test_minutes=25
+fuzz_seconds=${ADIT_FUZZ_SECONDS:-30}
+test_minutes=27
+services_policy=/usr/sbin/policy-rc.d
+forbidden=no
 
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
 export PATH=$PWD/target/tools/bin:$PATH:/usr/sbin:/sbin
@@ -29,6 +31,7 @@ step=start
 
 closing() {
   local status=$?
+  allow_services
   [ "$status" = 0 ] || echo "ci.sh: step $step failed" >&2
   awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 } END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$results"
   rm -f "$results"
@@ -44,6 +47,11 @@ system_tools=(
   perl-base:perl python3:/usr/bin/python3 iproute2:ip ethtool:ethtool tcpdump:tcpdump nftables:nft iputils-ping:ping procps:sysctl util-linux:setpriv iperf3:iperf3
   user-mode-linux:linux.uml busybox-static:busybox kmod:modprobe
   python3-scapy:/usr/lib/python3/dist-packages/scapy/layers/ipsec.py python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
+  charon-systemd:charon-systemd strongswan-swanctl:swanctl strongswan-pki:pki
+  libcharon-extra-plugins:/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so
+  libstrongswan-extra-plugins:/usr/lib/ipsec/plugins/libstrongswan-chapoly.so
+  libstrongswan-standard-plugins:/usr/lib/ipsec/plugins/libstrongswan-openssl.so
+  openssl:openssl conntrack:conntrack
   shellcheck:shellcheck
 )
 
@@ -54,10 +62,25 @@ step_packages() {
   done
   if [ ${#missing[@]} -gt 0 ]; then
     "${as_root[@]}" apt-get -q update
+    forbid_services
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}"
+    allow_services
   fi
   cargo_tool cargo-deny "$cargo_deny_version"
   cargo_tool cargo-fuzz "$cargo_fuzz_version"
+}
+
+# What is installed starts no daemon: the tests run their own. Where the machine has a policy already, that one stays.
+forbid_services() {
+  [ ! -e "$services_policy" ] || return 0
+  forbidden=yes
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$services_policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$services_policy"
+}
+
+allow_services() {
+  [ "$forbidden" = no ] || "${as_root[@]}" rm -f "$services_policy"
+  forbidden=no
 }
 
 # cargo_tool NAME VERSION: quick to build rather than quick to run.

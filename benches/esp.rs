@@ -48,6 +48,7 @@ fn parameters(suite: Suite) -> Parameters {
             remote: 4500,
         }),
         tfc_octets: 0,
+        gre_ends: None,
     }
 }
 

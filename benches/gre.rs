@@ -38,6 +38,7 @@ fn parameters(checked: bool) -> Parameters {
         mode: Mode::Gre,
         udp: None,
         tfc_octets: 0,
+        gre_ends: None,
     }
 }
 

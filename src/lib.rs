@@ -7,6 +7,7 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod demo;
+pub mod ike_lane;
 pub mod io;
 pub mod keys;
 pub mod links;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
+use adit_proto::liveness::{DownReason, Event};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::OnDead;
@@ -141,6 +142,7 @@ impl Lane {
                 }
                 LinkCommand::Sweep => self.namespaces.finish_start(),
                 LinkCommand::Verdict(tunnel, alive, notice) => {
+                    let alive = alive || self.sleeps(tunnel, &notice);
                     let done = self.change_carrier(tunnel, alive);
                     self.report(tunnel, &done);
                     let carrier_us = micros(Instant::now().saturating_duration_since(notice.at));
@@ -176,6 +178,19 @@ impl Lane {
         }
     }
 
+    /// Whether a tunnel that is down only sleeps, so that its interface has to take the traffic that wakes it.
+    fn sleeps(&self, tunnel: TunnelId, notice: &Notice) -> bool {
+        let wakes = self.tunnels.get(&tunnel).is_some_and(|it| it.plan.wakes);
+        let sleeps = matches!(
+            notice.event,
+            Event::Down {
+                reason: DownReason::NoSa | DownReason::Idle,
+                ..
+            }
+        );
+        wakes && sleeps
+    }
+
     fn report(&self, tunnel: TunnelId, done: &Result<(), LinkError>) {
         if let Err(error) = done {
             self.notify(LinkNotice::Failed(tunnel, error.to_string()));
@@ -197,11 +212,12 @@ impl Lane {
     }
 
     fn create(&mut self, tunnel: TunnelId, plan: Plan) -> Result<OffloadSwitches, LinkError> {
-        let alive = plan.on_dead
-            == OnDead {
-                hook: plan.on_dead.hook,
-                ..OnDead::default()
-            };
+        let alive = plan.wakes
+            || plan.on_dead
+                == OnDead {
+                    hook: plan.on_dead.hook,
+                    ..OnDead::default()
+                };
         let netns = self.namespaces.enter(plan.netns.as_ref())?;
         let guarded = if plan.guard {
             let networks = plan::guarded(&plan.routes, &plan.addresses);

@@ -46,6 +46,7 @@ fn parameters(bits: u8) -> Parameters {
         mode: Mode::Gre,
         udp: None,
         tfc_octets: 0,
+        gre_ends: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use adit_crypto::Secret;
 use adit_proto::liveness::{
-    Initial, Keepalive, Liveness, LivenessConfig, Path, Probe, Request, answer_echo,
+    Initial, Keepalive, Liveness, LivenessConfig, Path, Probe, Request, Transmit, answer_echo,
     classify_request, is_warm,
 };
 use adit_proto::wire::gre::{self, GreKey};
@@ -56,14 +56,16 @@ fn believes_nothing(path: Path, header: &gre::Header, body: &[u8]) {
         damping: false,
         key_in: Some(GreKey(42)),
         tunnel_id: 1,
+        has_ike: false,
+        dpd: None,
     };
     let now = Instant::now();
     let key = Secret::new(&mut [0x5a; 16]);
     let mut liveness = Liveness::new(config, &key, Some(path), now);
     liveness.handle_timeout(now);
-    let sent = liveness
-        .poll_transmit()
-        .expect("the first request is due at once");
+    let Some(Transmit::Keepalive(sent)) = liveness.poll_transmit() else {
+        panic!("the first request is due at once");
+    };
     let outcome = liveness.handle_answer(now, path.remote, header, body);
     let asked = Ip::parse(sent.inner()).expect("a request holds an IP packet");
     let is_reflection = asked.payload().ends_with(body) && body.len() == 16;
@@ -87,14 +89,16 @@ fn stays_inside(inner: &[u8]) {
         damping: false,
         key_in: None,
         tunnel_id: 3,
+        has_ike: false,
+        dpd: None,
     };
     let now = Instant::now();
     let key = Secret::new(&mut [0x5a; 16]);
     let mut liveness = Liveness::new(config, &key, Some(PATHS[0]), now);
     liveness.handle_timeout(now);
-    let sent = liveness
-        .poll_transmit()
-        .expect("the first probe is due at once");
+    let Some(Transmit::Keepalive(sent)) = liveness.poll_transmit() else {
+        panic!("the first probe is due at once");
+    };
     let data = sent.inner().rchunks(20).next();
     let is_reflection = data.is_some_and(|data| inner.ends_with(data));
     let outcome = liveness.handle_echo_reply(now, inner);

@@ -6,6 +6,8 @@ pub mod config;
 pub mod decap;
 pub mod esp_open;
 pub mod gre;
+pub mod ike_endpoint;
+pub mod ike_message;
 pub mod ip;
 pub mod keepalive;
 pub mod key_file;
@@ -17,12 +19,14 @@ pub mod trailer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("coalesce", coalesce::run),
     ("config", config::run),
     ("decap", decap::run),
     ("esp_open", esp_open::run),
     ("gre", gre::run),
+    ("ike_endpoint", ike_endpoint::run),
+    ("ike_message", ike_message::run),
     ("ip", ip::run),
     ("keepalive", keepalive::run),
     ("key_file", key_file::run),

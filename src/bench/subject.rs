@@ -123,7 +123,7 @@ impl Running {
             .map_err(BenchError::of(side.name()))?;
         let status = match answer {
             Response::Status(status) => status,
-            Response::Done | Response::Event(_) | Response::Refused(_) => {
+            Response::Done | Response::Event(_) | Response::Trace(_) | Response::Refused(_) => {
                 return Err(BenchError::System(format!(
                     "{} shows no status",
                     side.name()

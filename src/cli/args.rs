@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use adit_crypto::Suite;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::bench::Bench;
+use crate::control::What;
 
 /// Userspace GRE and IPsec tunnels that drop their interface when the peer stops answering.
 #[derive(Clone, Debug, Parser)]
@@ -34,6 +35,12 @@ pub enum Command {
     Up(Tunnel),
     /// Take a tunnel down until the next `up`
     Down(Tunnel),
+    /// Delete a tunnel's security associations and make them anew
+    Clear(Tunnel),
+    /// Replace a tunnel's child SA, or its IKE SA
+    Rekey(Rekey),
+    /// Follow what IKE and dead peer detection do for a tunnel
+    Debug(Debug),
     /// Show the tunnels' states
     Status(Status),
     /// Show a tunnel's counters
@@ -42,7 +49,7 @@ pub enum Command {
     Events,
     /// Check a configuration and show what it means
     Check(Check),
-    /// Make key files for static security associations
+    /// Make key files for static security associations, or pre-shared keys for IKE
     Keygen(Keygen),
     /// Print a shell's completions
     Completions(Completions),
@@ -75,11 +82,49 @@ pub struct Run {
     pub log: String,
 }
 
-/// `adit up`, `adit down`
+/// `adit up`, `adit down`, `adit clear`
 #[derive(Clone, Debug, clap::Args)]
 pub struct Tunnel {
     /// The tunnel's name
     pub name: String,
+}
+
+/// `adit rekey`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Rekey {
+    /// The tunnel's name
+    pub name: String,
+    /// What is replaced
+    #[arg(value_enum, default_value_t = RekeyWhat::Child)]
+    pub what: RekeyWhat,
+}
+
+/// What `adit rekey` replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RekeyWhat {
+    /// The IKE SA
+    Ike,
+    /// The child SA, which carries the traffic
+    Child,
+}
+
+impl From<RekeyWhat> for What {
+    fn from(what: RekeyWhat) -> Self {
+        match what {
+            RekeyWhat::Ike => Self::Ike,
+            RekeyWhat::Child => Self::Child,
+        }
+    }
+}
+
+/// `adit debug`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Debug {
+    /// The tunnel's name
+    pub name: String,
+    /// Print JSON for machines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `adit status`
@@ -114,6 +159,7 @@ pub struct Check {
 
 /// `adit keygen`
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Keygen {
     /// What the keys are for
     #[arg(long, value_name = "SUITE", default_value = Suite::Aes256Gcm16.name(), value_parser = suites())]
@@ -121,10 +167,24 @@ pub struct Keygen {
     /// The files to make; none may exist
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Another sort of key
+    #[command(subcommand)]
+    pub sort: Option<KeygenSort>,
+}
+
+/// What `adit keygen` makes besides the keys of static security associations.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum KeygenSort {
+    /// Makes pre-shared keys for IKE
+    Psk {
+        /// The files to make; none may exist
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 fn suites() -> impl TypedValueParser<Value = Suite> {
-    let names = Suite::ALL.iter().map(|suite| suite.name());
+    let names = Suite::COMBINED.iter().map(|suite| suite.name());
     PossibleValuesParser::new(names)
         .try_map(|name| Suite::parse(&name).ok_or("no suite of that name"))
 }

@@ -175,7 +175,7 @@ fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
 }
 
 fn suite_parser() -> impl clap::builder::TypedValueParser<Value = Suite> {
-    PossibleValuesParser::new(Suite::ALL.iter().map(|suite| suite.name()))
+    PossibleValuesParser::new(Suite::COMBINED.iter().map(|suite| suite.name()))
         .try_map(|name| Suite::parse(&name).ok_or("no such suite"))
 }
 

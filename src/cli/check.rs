@@ -5,10 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{
-    Config, Keepalive, MssClamp, Mtu, Netns, OnDead, Overhead, Profile, Report, TunnelConfig,
+    ChildMode, Config, Credentials, DpdConfig, DpdMode, IkeConfig, Keepalive, MssClamp, Mtu, Netns,
+    OnDead, Overhead, Profile, Report, Start, TunnelConfig,
 };
+use crate::keys;
 
 use super::args::Check;
 
@@ -36,6 +39,9 @@ pub(super) fn run(command: &Check) -> io::Result<ExitCode> {
                 &format!("hook {} is not an executable file", hook.program.display()),
             );
         }
+        if let Some(why) = tunnel.ike.as_ref().and_then(credential_trouble) {
+            line(&mut out, "warning", &why);
+        }
     }
     io::stdout().write_all(out.as_bytes())?;
     print_report(&config.warnings)?;
@@ -44,6 +50,46 @@ pub(super) fn run(command: &Check) -> io::Result<ExitCode> {
 
 pub(super) fn print_report(report: &Report) -> io::Result<()> {
     io::stderr().write_all(report.render(super::stderr_takes_color()).as_bytes())
+}
+
+/// What is wrong with the files that a tunnel proves itself with, or weak about them.
+fn credential_trouble(ike: &IkeConfig) -> Option<String> {
+    match &ike.credentials {
+        Credentials::Psk(file) => match keys::read_psk(file) {
+            Ok(psk) if keys::is_weak_psk(&psk) => Some(format!(
+                "psk-file {}: may be found by trying; adit keygen psk FILE makes a strong one",
+                file.display()
+            )),
+            Ok(_) => None,
+            Err(error) => Some(format!("psk-file {error}")),
+        },
+        Credentials::Certificate {
+            chain,
+            key,
+            anchors,
+        } => {
+            let ours = match keys::read_certificate(chain, key) {
+                Ok((certificates, _)) => certificates.into_iter().next()?,
+                Err(error) => return Some(error.to_string()),
+            };
+            let file = chain.display();
+            if let Some(id) = &ike.local_id
+                && !id.is_certified_by(&ours)
+            {
+                return Some(format!(
+                    "cert-file {file}: the certificate does not hold local-id {id}"
+                ));
+            }
+            if !ours.is_valid_at(SystemTime::now()) {
+                return Some(format!(
+                    "cert-file {file}: the certificate is not valid at present"
+                ));
+            }
+            keys::read_anchors(anchors)
+                .err()
+                .map(|error| error.to_string())
+        }
+    }
 }
 
 fn is_executable(program: &Path) -> bool {
@@ -89,24 +135,59 @@ fn describe(tunnel: &TunnelConfig) -> String {
             &format!("IPv4 {}, IPv6 {}", shown(clamp.v4), shown(clamp.v6)),
         );
     }
-    match &tunnel.keepalive {
-        Some(keepalive) => {
-            line(&mut out, "keepalive", &pace(keepalive));
-            let seconds = keepalive.pace().worst_case().as_secs_f64();
-            line(
-                &mut out,
-                "detection",
-                &format!("a dead peer is found after {seconds} s at worst"),
-            );
-            line(&mut out, "on dead", &actions(tunnel.on_dead));
-        }
-        None => line(
-            &mut out,
-            "detection",
-            "none: the tunnel never drops when the peer dies",
-        ),
+    if let Some(keepalive) = &tunnel.keepalive {
+        line(&mut out, "keepalive", &pace(keepalive));
+    }
+    if let Some(dpd) = &tunnel.dpd {
+        line(&mut out, "dpd", &probes(dpd));
+    }
+    line(&mut out, "detection", &detection(tunnel));
+    if tunnel.keepalive.is_some() || tunnel.ike.is_some() {
+        line(&mut out, "on dead", &actions(tunnel.on_dead));
     }
     out
+}
+
+/// The longest time from the peer's death to the verdict: that of the earlier of the two that may find it.
+fn detection(tunnel: &TunnelConfig) -> String {
+    let keepalive = tunnel
+        .keepalive
+        .as_ref()
+        .map(|keepalive| keepalive.pace().worst_case());
+    let dpd = tunnel.dpd.map(DpdConfig::worst_case);
+    let waits = tunnel.dpd.is_some_and(|dpd| dpd.mode == DpdMode::OnDemand);
+    let after = |time: Duration| {
+        format!(
+            "a dead peer is found after {:.2} s at worst",
+            time.as_secs_f64()
+        )
+    };
+    match (keepalive, dpd) {
+        (None, None) if tunnel.ike.is_some() => "none before the next rekey".to_owned(),
+        (None, None) => "none: the tunnel never drops when the peer dies".to_owned(),
+        (None, Some(dpd)) if waits => {
+            format!("{}, and the wait for data to send", after(dpd))
+        }
+        (Some(keepalive), Some(dpd)) if !waits => after(keepalive.min(dpd)),
+        (Some(time), _) | (None, Some(time)) => after(time),
+    }
+}
+
+fn probes(dpd: &DpdConfig) -> String {
+    let when = match dpd.mode {
+        DpdMode::Periodic => "periodic",
+        DpdMode::OnDemand => "on demand",
+    };
+    let DpdConfig {
+        interval,
+        retry,
+        attempts,
+        ..
+    } = dpd;
+    let no_data = dpd.no_data.map_or(String::new(), |time| {
+        format!("; a child SA that brings nothing for {time:?} is made anew")
+    });
+    format!("{when}: after {interval:?} of silence {attempts} attempts of {retry:?}{no_data}")
 }
 
 /// How packets are encapsulated, and what that takes of them.
@@ -131,11 +212,15 @@ fn outer(out: &mut String, tunnel: &TunnelConfig) {
             );
         }
     }
+    if let Some(ike) = &tunnel.ike {
+        keyed(out, tunnel, ike);
+    }
     for family in tunnel.outer_families() {
         let overhead = tunnel.overhead(family);
         let parts = [
             ("UDP", overhead.udp),
             ("ESP", overhead.esp),
+            ("IP", overhead.gre_ip),
             ("GRE", overhead.gre),
         ];
         let mut shown = format!(
@@ -147,9 +232,67 @@ fn outer(out: &mut String, tunnel: &TunnelConfig) {
             // Writing to a String cannot fail.
             let _ = write!(shown, ", {name} {octets}");
         }
+        if tunnel.ike.as_ref().is_some_and(|ike| !ike.force_udp) {
+            shown.push_str("; behind a NAT 8 more");
+        }
         line(out, "overhead", &shown);
         line(out, "mtu", &mtu(tunnel.mtu, overhead));
     }
+}
+
+/// By what the SAs are made, and when they are renewed.
+fn keyed(out: &mut String, tunnel: &TunnelConfig, ike: &IkeConfig) {
+    let start = match tunnel.start {
+        Start::Auto => "brought up at once",
+        Start::OnTraffic => "brought up by traffic",
+        Start::Passive => "brought up by the peer",
+    };
+    let idle = tunnel.idle_timeout.map_or(String::new(), |time| {
+        format!(", deleted after {time:?} without data")
+    });
+    let mode = match ike.child_mode {
+        ChildMode::Tunnel => "tunnel",
+        ChildMode::Transport => "transport",
+    };
+    line(
+        out,
+        "ike",
+        &format!("version 2, {mode} mode, {start}{idle}"),
+    );
+    let ours = ike.local_id.as_ref().map_or(
+        "the subject of our certificate".to_owned(),
+        ToString::to_string,
+    );
+    let theirs = ike
+        .remote_id
+        .as_ref()
+        .map_or("whoever proves it".to_owned(), ToString::to_string);
+    line(out, "identities", &format!("{ours}, to {theirs}"));
+    match &ike.credentials {
+        Credentials::Psk(file) => {
+            line(out, "psk", &format!("in {}", file.display()));
+        }
+        Credentials::Certificate {
+            chain,
+            key,
+            anchors,
+        } => {
+            let (chain, key, anchors) = (chain.display(), key.display(), anchors.display());
+            line(
+                out,
+                "certificate",
+                &format!("in {chain}, key in {key}, authorities in {anchors}"),
+            );
+        }
+    }
+    line(out, "proposals", &joined(&ike.proposals));
+    line(out, "esp", &joined(&ike.esp_proposals));
+    let (whole, child, jitter) = (ike.rekey, ike.child_rekey, ike.jitter_percent);
+    line(
+        out,
+        "rekey",
+        &format!("after {whole:?}, child SAs after {child:?}, up to {jitter} % earlier"),
+    );
 }
 
 fn line(out: &mut String, name: &str, value: &str) {

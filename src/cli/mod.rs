@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod completions;
 mod counters;
+mod ike;
 mod keygen;
 mod run;
 mod show;
@@ -17,7 +18,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 pub use args::{
-    Args, Check, Command, Completions, Counters, Demo, Keygen, Man, Run, Status, Tunnel,
+    Args, Check, Command, Completions, Counters, Debug, Demo, Keygen, Man, Rekey, Run, Status,
+    Tunnel,
 };
 pub use bench::Bench;
 
@@ -40,6 +42,9 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
         Command::Bench(command) => Ok(bench::run(command)),
         Command::Up(_)
         | Command::Down(_)
+        | Command::Clear(_)
+        | Command::Rekey(_)
+        | Command::Debug(_)
         | Command::Status(_)
         | Command::Counters(_)
         | Command::Events => match ask(args) {
@@ -71,6 +76,11 @@ fn ask(args: &Args) -> Result<(), ShowError> {
     match &args.command {
         Command::Up(tunnel) => show::up(&mut client, &tunnel.name, &mut out)?,
         Command::Down(tunnel) => show::down(&mut client, &tunnel.name, &mut out)?,
+        Command::Clear(tunnel) => ike::clear(&mut client, &tunnel.name, &mut out)?,
+        Command::Rekey(rekey) => {
+            ike::rekey(&mut client, &rekey.name, rekey.what.into(), &mut out)?;
+        }
+        Command::Debug(debug) => ike::debug(&mut client, &debug.name, debug.json, &mut out)?,
         Command::Status(status) if status.watch => {
             watch::watch(&mut client, status.name.as_deref(), terminal, &mut out)?;
         }

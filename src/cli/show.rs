@@ -96,7 +96,10 @@ pub(super) fn counters(
 pub(super) fn events(client: &mut Client, out: &mut dyn Write) -> Result<(), ShowError> {
     match client.ask(&Request::Events)? {
         Response::Done => {}
-        other @ (Response::Status(_) | Response::Event(_) | Response::Refused(_)) => {
+        other @ (Response::Status(_)
+        | Response::Event(_)
+        | Response::Trace(_)
+        | Response::Refused(_)) => {
             return Err(ShowError::Answer(Box::new(other)));
         }
     }
@@ -107,7 +110,12 @@ pub(super) fn events(client: &mut Client, out: &mut dyn Write) -> Result<(), Sho
                 writeln!(out)?;
                 out.flush()?;
             }
-            Ok(other @ (Response::Done | Response::Status(_) | Response::Refused(_))) => {
+            Ok(
+                other @ (Response::Done
+                | Response::Status(_)
+                | Response::Trace(_)
+                | Response::Refused(_)),
+            ) => {
                 return Err(ShowError::Answer(Box::new(other)));
             }
             Err(ClientError::Broken(_, error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -154,12 +162,17 @@ pub(super) fn down(
     Ok(())
 }
 
-fn command(client: &mut Client, request: &Request) -> Result<(), ShowError> {
+/// Asks for something that is either done or refused.
+///
+/// # Errors
+/// [`ShowError::Client`] and [`ShowError::Answer`].
+pub(super) fn command(client: &mut Client, request: &Request) -> Result<(), ShowError> {
     match client.ask(request)? {
         Response::Done => Ok(()),
-        other @ (Response::Status(_) | Response::Event(_) | Response::Refused(_)) => {
-            Err(ShowError::Answer(Box::new(other)))
-        }
+        other @ (Response::Status(_)
+        | Response::Event(_)
+        | Response::Trace(_)
+        | Response::Refused(_)) => Err(ShowError::Answer(Box::new(other))),
     }
 }
 
@@ -173,9 +186,10 @@ pub(super) fn ask_status(client: &mut Client, tunnel: Option<&str>) -> Result<St
     };
     match client.ask(&request)? {
         Response::Status(status) => Ok(*status),
-        other @ (Response::Done | Response::Event(_) | Response::Refused(_)) => {
-            Err(ShowError::Answer(Box::new(other)))
-        }
+        other @ (Response::Done
+        | Response::Event(_)
+        | Response::Trace(_)
+        | Response::Refused(_)) => Err(ShowError::Answer(Box::new(other))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::ike;
 use super::table::{Align, Table};
 use super::units;
 use crate::control::report::{EspStatus, KeepaliveStatus};
@@ -118,6 +119,9 @@ fn print_tunnel(
     if let Some(esp) = &tunnel.esp {
         table.row(["ESP", &esp_line(esp)]);
     }
+    if let Some(ike) = &tunnel.ike {
+        ike::rows(ike, &mut table);
+    }
     match &tunnel.keepalive {
         Some(keepalive) => {
             table.row(["keepalive", &keepalive_line(keepalive)]);
@@ -125,6 +129,7 @@ fn print_tunnel(
                 table.row(["round trip", &rtt]);
             }
         }
+        None if watches_by_dpd(tunnel) => table.row(["keepalive", "off"]),
         None => table.row(["keepalive", "off: a dead peer is not noticed"]),
     }
     if let Some(worst) = tunnel.worst_case_ms {
@@ -154,6 +159,10 @@ fn print_tunnel(
         table.row(["last error", error]);
     }
     table.print(2, out)
+}
+
+fn watches_by_dpd(tunnel: &TunnelStatus) -> bool {
+    tunnel.ike.as_ref().is_some_and(|ike| ike.dpd.is_some())
 }
 
 /// The state, since when, and why.

@@ -260,6 +260,9 @@ fn liveness(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     if tunnel.config.keepalive.is_some() || !tunnel.table.valid(&["keepalive"]) {
         return;
     }
+    if tunnel.table.given("ike").is_some() {
+        return;
+    }
     let words = "without keepalive the tunnel goes up at once and never drops when the peer dies";
     problems.push(
         tunnel

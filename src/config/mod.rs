@@ -6,6 +6,7 @@
 mod checks;
 mod document;
 mod esp;
+mod ike;
 mod keys;
 mod overhead;
 mod reader;
@@ -29,6 +30,7 @@ pub use document::document;
 pub use esp::{
     InSa, Limits, Nat, OutSa, Segmentation, StaticSas, Tfc, TfcPad, UdpConfig, Warm, WarmKind,
 };
+pub use ike::{ChildMode, Credentials, IkeConfig, IkeEndpoint, Retransmit, Start};
 pub use keys::{Absent, DEFAULT_SOCKET, KEYS, Key, Kind, List, Section};
 pub use overhead::Overhead;
 pub use report::{Problem, Report, Severity};
@@ -37,7 +39,9 @@ pub use types::{
     TunnelConfig,
 };
 
-pub use adit_proto::liveness::Initial;
+pub use adit_proto::ike::identity::Identity;
+pub use adit_proto::ike::proposal::{EspOffer, IkeOffer};
+pub use adit_proto::liveness::{DpdConfig, DpdMode, Initial};
 pub use adit_proto::tunnel::{Df, DscpIn, DscpOut, Ecn, Ttl};
 pub use adit_proto::wire::gre::GreKey;
 
@@ -63,6 +67,8 @@ pub struct Config {
     pub busy_poll: Duration,
     /// The daemon's socket; [`DEFAULT_SOCKET`] when absent.
     pub socket: Option<PathBuf>,
+    /// Ports and limits of IKE.
+    pub ike: IkeEndpoint,
     /// At least one tunnel, in the file's order.
     pub tunnels: Vec<TunnelConfig>,
     /// What the operator should know.
@@ -145,12 +151,15 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
         tunnel::pin(&top),
     );
     checks::top(&top, workers, &pin, &mut problems);
+    ike::checks::top(&top, &mut problems);
     for tunnel in &tunnels {
         checks::within(tunnel, &mut problems);
         esp::checks::within(tunnel, &mut problems);
+        ike::checks::within(tunnel, &mut problems);
     }
     checks::between(&tunnels, &mut problems);
     esp::checks::between(&tunnels, &mut problems);
+    ike::checks::between(&tunnels, &top, &mut problems);
     let report = Report::new(path, text, problems);
     if report
         .problems()
@@ -167,6 +176,7 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
         pin,
         busy_poll,
         socket,
+        ike: ike::build::endpoint(&top),
         tunnels,
         warnings: report,
     })

@@ -1,17 +1,12 @@
 //! What a tunnel puts around an inner packet, and what fits into a path.
 
+use adit_crypto::Suite;
+use adit_proto::wire::esp::{HEADER_OCTETS, TRAILER_OCTETS};
 use adit_proto::wire::gre::{Header, PROTOCOL_IPV4};
+use adit_proto::wire::natt::UDP_OCTETS;
 
-use super::types::{Family, TunnelConfig};
-
-/// RFC 768.
-const UDP_OCTETS: usize = 8;
-/// SPI and sequence number (RFC 4303 §2), IV and ICV of every suite (RFC 4106 §3.1, §6; RFC 7634 §2.1).
-const ESP_OCTETS: usize = 8 + 8 + 16;
-/// Pad length and next header (RFC 4303 §2.5, §2.6).
-const TRAILER_OCTETS: usize = 2;
-/// The padded payload and the trailer end on a multiple of this (RFC 4303 §2.4).
-const ESP_ALIGNMENT: usize = 4;
+use super::ike::ChildMode;
+use super::types::{Family, Mode, TunnelConfig};
 
 /// Octets around an inner packet, part by part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +17,18 @@ pub struct Overhead {
     pub udp: usize,
     /// ESP header, IV, trailer without padding and ICV, or 0.
     pub esp: usize,
+    /// What the padded payload and ESP's trailer end on a multiple of; 1 without ESP.
+    pub esp_alignment: usize,
+    /// The IP header around GRE in ESP's tunnel mode, or 0.
+    pub gre_ip: usize,
     /// Our GRE header, or 0.
     pub gre: usize,
 }
 
 impl Overhead {
-    /// All octets, without ESP's 0 to 3 octets of padding.
+    /// All octets, without what ESP pads.
     pub const fn octets(self) -> usize {
-        self.ip + self.udp + self.esp + self.gre
+        self.ip + self.udp + self.esp + self.gre_ip + self.gre
     }
 
     /// The largest inner packet that fits into an outer packet of `path` octets.
@@ -37,9 +36,9 @@ impl Overhead {
         if self.esp == 0 {
             return path.saturating_sub(self.octets());
         }
-        let sealed = path.saturating_sub(self.ip + self.udp + ESP_OCTETS);
-        let aligned = sealed - sealed % ESP_ALIGNMENT;
-        aligned.saturating_sub(TRAILER_OCTETS + self.gre)
+        let sealed = path.saturating_sub(self.ip + self.udp + self.esp - TRAILER_OCTETS);
+        let aligned = sealed - sealed % self.esp_alignment;
+        aligned.saturating_sub(TRAILER_OCTETS + self.gre_ip + self.gre)
     }
 
     /// Octets of the outer packet of an inner packet of `inner` octets.
@@ -47,21 +46,26 @@ impl Overhead {
         if self.esp == 0 {
             return inner + self.octets();
         }
-        let sealed = (self.gre + inner + TRAILER_OCTETS).next_multiple_of(ESP_ALIGNMENT);
-        self.ip + self.udp + ESP_OCTETS + sealed
+        let sealed = self.gre_ip + self.gre + inner + TRAILER_OCTETS;
+        self.ip + self.udp + self.esp - TRAILER_OCTETS + sealed.next_multiple_of(self.esp_alignment)
     }
 }
 
 impl TunnelConfig {
-    /// What the tunnel puts around an inner packet.
+    /// What the tunnel puts around an inner packet: with IKE by the most costly suite that it offers, and in UDP only if that is forced.
     pub fn overhead(&self, outer: Family) -> Overhead {
         let seq = self.gre.sequence.then_some(0);
         let gre = Header::new(PROTOCOL_IPV4, self.gre.checksum, self.gre.key_out, seq);
+        let ike = self.ike.as_ref();
+        let in_udp = self.udp.is_some() || ike.is_some_and(|ike| ike.force_udp);
+        let suite = self.costliest_suite();
         Overhead {
             ip: outer.header_octets(),
-            udp: self.udp.map_or(0, |_| UDP_OCTETS),
-            esp: if self.mode.has_esp() {
-                ESP_OCTETS + TRAILER_OCTETS
+            udp: if in_udp { UDP_OCTETS } else { 0 },
+            esp: suite.map_or(0, esp_octets),
+            esp_alignment: suite.map_or(1, Suite::align_octets),
+            gre_ip: if self.has_gre_in_ip() {
+                outer.header_octets()
             } else {
                 0
             },
@@ -69,8 +73,29 @@ impl TunnelConfig {
         }
     }
 
-    /// Octets around an inner packet, without ESP's 0 to 3 octets of padding.
+    /// Octets around an inner packet, without what ESP pads.
     pub fn overhead_octets(&self, outer: Family) -> usize {
         self.overhead(outer).octets()
     }
+
+    /// Whether GRE has an IP header of its own within ESP, whose tunnel mode needs one.
+    pub(super) fn has_gre_in_ip(&self) -> bool {
+        let ike = self.ike.as_ref();
+        self.mode == Mode::GreEsp && ike.is_some_and(|ike| ike.child_mode == ChildMode::Tunnel)
+    }
+
+    /// The suite with the largest overhead of those that may seal packets. A static key file is not looked into: its AEADs take the same.
+    fn costliest_suite(&self) -> Option<Suite> {
+        if !self.mode.has_esp() {
+            return None;
+        }
+        let offers = self.ike.iter().flat_map(|ike| &ike.esp_proposals);
+        let suites = offers.flat_map(|offer| offer.suites()).copied();
+        let cost = |suite: &Suite| esp_octets(*suite) + suite.align_octets();
+        Some(suites.max_by_key(cost).unwrap_or(Suite::Aes256Gcm16))
+    }
+}
+
+const fn esp_octets(suite: Suite) -> usize {
+    HEADER_OCTETS + suite.iv_octets() + TRAILER_OCTETS + suite.icv_octets()
 }

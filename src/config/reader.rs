@@ -15,12 +15,6 @@ use super::value::{Node, Table, Value};
 /// The longest tunnel name, in octets.
 const TUNNEL_NAME_OCTETS: usize = 64;
 
-/// Keys of a tunnel that a user of IPsec expects, and what there is instead.
-const UNAVAILABLE: [(&str, &str); 2] = [
-    ("ike", "static keys are available: sa"),
-    ("dpd", "keepalives are available: keepalive"),
-];
-
 /// The problems found so far, and where the reader stands.
 pub(super) struct Reader<'a> {
     pub(super) problems: Vec<Problem>,
@@ -73,12 +67,6 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, section: Section, path: &str, name: &str, span: Range<usize>) {
-        if section == Section::Tunnel
-            && let Some((_, instead)) = UNAVAILABLE.iter().find(|(key, _)| *key == name)
-        {
-            let fault = Fault::new("is not available in this version", "not available");
-            return self.fault(&format!("{name} "), fault.help(*instead), span);
-        }
         let message = format!(
             "{}unknown key {}",
             self.place,
@@ -320,6 +308,9 @@ fn string(kind: &Kind, text: &str) -> Result<Value, Fault> {
         Kind::AbsolutePath(octets) => scalar::absolute_path(text, octets).map(Value::Path),
         Kind::File => scalar::file(text).map(Value::Path),
         Kind::Text => scalar::text(text).map(Value::Text),
+        Kind::Identity => scalar::parsed(text, "not an identity").map(Value::Identity),
+        Kind::IkeProposal => scalar::parsed(text, "not available").map(Value::IkeOffer),
+        Kind::EspProposal => scalar::parsed(text, "not available").map(Value::EspOffer),
         Kind::Flag
         | Kind::Off
         | Kind::Integer(..)
@@ -358,7 +349,10 @@ fn admitted<'k>(kind: &'k Kind, value: &DeValue<'_>) -> Option<&'k Kind> {
         | Kind::Netns
         | Kind::AbsolutePath(_)
         | Kind::File
-        | Kind::Text => matches!(value, DeValue::String(_)),
+        | Kind::Text
+        | Kind::Identity
+        | Kind::IkeProposal
+        | Kind::EspProposal => matches!(value, DeValue::String(_)),
     })
 }
 

@@ -1,7 +1,9 @@
 //! Strings and integers of the file as typed values, each refusal with its bound and what to write instead.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::types::{Family, Remote};
 use crate::io::address::Prefix;
@@ -262,6 +264,9 @@ fn prefix(text: &str) -> Result<Prefix, Fault> {
 }
 
 pub(super) fn remote(text: &str) -> Result<Remote, Fault> {
+    if text == "any" {
+        return Ok(Remote::Any);
+    }
     let address_like = text.contains([':', '/', '%'])
         || text
             .bytes()
@@ -386,6 +391,12 @@ fn path(text: &str, max_octets: usize) -> Result<PathBuf, Fault> {
         return Err(Fault::new(words, format!("maximum {max_octets} octets")));
     }
     Ok(PathBuf::from(text))
+}
+
+/// A value that tells itself why it cannot be read.
+pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str, label: &str) -> Result<T, Fault> {
+    text.parse()
+        .map_err(|why| Fault::new(format!("{}: {why}", quoted(text)), label))
 }
 
 pub(super) fn text(text: &str) -> Result<String, Fault> {

@@ -7,6 +7,7 @@ use adit_proto::tunnel::{self, Df, DscpIn, DscpOut, Ecn, Ttl};
 use adit_proto::wire::gre::GreKey;
 
 use super::esp::{Segmentation, build as esp};
+use super::ike::build as ike;
 use super::keys::Section;
 use super::types::{
     Gre, Hook, Keepalive, Mode, MssClamp, Mtu, Offload, OnDead, Pin, Profile, Remote, TunnelConfig,
@@ -23,11 +24,16 @@ pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
     let on_dead = on_dead(table);
     let mode = esp::mode(table);
     let addresses = prefixes(table, "addresses");
+    let remotes = remotes(table);
     TunnelConfig {
         name: name.to_owned(),
         mode,
         udp: esp::udp(table, mode),
         sa: esp::static_sas(table, folder),
+        ike: ike::ike(table, mode, folder),
+        dpd: ike::dpd(table),
+        start: ike::start(table, &remotes),
+        idle_timeout: ike::idle_timeout(table),
         local_ts: prefixes(table, "local-ts"),
         remote_ts: prefixes(table, "remote-ts"),
         interface: table
@@ -35,7 +41,7 @@ pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
             .text()
             .unwrap_or_else(|| name.to_owned()),
         local: table.value("local").address(),
-        remotes: remotes(table),
+        remotes,
         routes: prefixes(table, "routes"),
         leak_guard: esp::leak_guard(table, mode),
         netns: table.value("netns").netns().unwrap_or(Netns::Current),
@@ -99,7 +105,7 @@ pub(super) fn is_word(table: &Table, key: &str, word: &str) -> bool {
 }
 
 /// The content of each element of the array.
-fn list<T>(table: &Table, key: &str, content: impl Fn(Value) -> Option<T>) -> Vec<T> {
+pub(super) fn list<T>(table: &Table, key: &str, content: impl Fn(Value) -> Option<T>) -> Vec<T> {
     let nodes = table.value(key).list().unwrap_or_default();
     nodes
         .into_iter()

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_crypto::Suite;
-use adit_proto::liveness::{Initial, Pace};
+use adit_proto::liveness::{DpdConfig, Initial, Pace};
 use adit_proto::tunnel::{self, Df, DscpIn, DscpOut, Ecn, Parameters, Ports, Ttl};
 use adit_proto::wire::gre::GreKey;
 
 use super::esp::{Segmentation, StaticSas, Tfc, TfcPad, UdpConfig, Warm, build};
+use super::ike::{IkeConfig, Start};
 use crate::io::address::Prefix;
 use crate::io::netns::Netns;
 
@@ -32,10 +33,18 @@ pub struct TunnelConfig {
     pub name: String,
     /// The encapsulation.
     pub mode: Mode,
-    /// UDP around it; absent, packets leave as IP protocol 47 or 50.
+    /// UDP around it; absent, packets leave as IP protocol 47 or 50, or with IKE as NAT detection decides.
     pub udp: Option<UdpConfig>,
-    /// The SAs; present if and only if the mode has ESP.
+    /// Static SAs; a mode with ESP has either these or IKE.
     pub sa: Option<StaticSas>,
+    /// IKE; a mode with ESP has either this or static SAs.
+    pub ike: Option<IkeConfig>,
+    /// Dead peer detection by IKE; absent without IKE, and where it is off.
+    pub dpd: Option<DpdConfig>,
+    /// Who brings the SAs of IKE up.
+    pub start: Start,
+    /// How long no user data may pass before the SAs of IKE are deleted; absent, they stay.
+    pub idle_timeout: Option<Duration>,
     /// Inner source addresses that may leave, and inner destinations that may come; mode `esp` only.
     pub local_ts: Vec<Prefix>,
     /// Inner destination addresses that may leave, and inner sources that may come; mode `esp` only.
@@ -44,7 +53,7 @@ pub struct TunnelConfig {
     pub interface: String,
     /// The outer source address; the route to the remote decides when it is absent.
     pub local: Option<IpAddr>,
-    /// 1 to 16 candidates, in order of preference.
+    /// 1 to 16 candidates, in order of preference; [`Remote::Any`] stands alone.
     pub remotes: Vec<Remote>,
     /// Addresses of the interface.
     pub addresses: Vec<Prefix>,
@@ -129,6 +138,7 @@ impl TunnelConfig {
             },
             udp: self.udp.map(ports),
             tfc_octets: self.tfc_octets(mtu),
+            gre_ends: self.has_gre_in_ip().then_some((local, remote)),
         }
     }
 
@@ -255,6 +265,8 @@ pub enum Remote {
     Address(IpAddr),
     /// A host name (RFC 1123 §2.1), resolved at each attempt; lower case, without a final dot.
     Name(String),
+    /// Whoever proves to be the peer; only with IKE.
+    Any,
 }
 
 impl Remote {
@@ -262,7 +274,7 @@ impl Remote {
     pub fn family(&self) -> Option<Family> {
         match self {
             Self::Address(address) => Some(Family::of(*address)),
-            Self::Name(_) => None,
+            Self::Name(_) | Self::Any => None,
         }
     }
 }
@@ -272,6 +284,7 @@ impl fmt::Display for Remote {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Name(name) => f.write_str(name),
+            Self::Any => f.write_str("any"),
         }
     }
 }

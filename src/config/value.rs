@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_proto::ike::identity::Identity;
+use adit_proto::ike::proposal::{EspOffer, IkeOffer};
 use toml::de::DeValue;
 
 use super::keys::{Absent, Key, Section};
@@ -34,6 +36,9 @@ pub(super) enum Value {
     Netns(Netns),
     Path(PathBuf),
     Text(String),
+    Identity(Identity),
+    IkeOffer(IkeOffer),
+    EspOffer(EspOffer),
     List(Vec<Node>),
     Table(Table),
     Tunnels(Vec<(String, Table)>),
@@ -63,6 +68,9 @@ contents! {
     netns: Netns(Netns),
     path: Path(PathBuf),
     text: Text(String),
+    id: Identity(Identity),
+    ike_offer: IkeOffer(IkeOffer),
+    esp_offer: EspOffer(EspOffer),
     list: List(Vec<Node>),
     table: Table(Table),
     tunnels: Tunnels(Vec<(String, Table)>),
@@ -83,10 +91,13 @@ impl Value {
             Self::Prefix(value) => Some(value.to_string()),
             Self::Remote(value) => Some(value.to_string()),
             Self::Text(value) => Some(value.clone()),
+            Self::IkeOffer(value) => Some(value.to_string()),
+            Self::EspOffer(value) => Some(value.to_string()),
             Self::Flag(_)
             | Self::Time(_)
             | Self::Netns(_)
             | Self::Path(_)
+            | Self::Identity(_)
             | Self::List(_)
             | Self::Table(_)
             | Self::Tunnels(_)

@@ -1,6 +1,7 @@
 //! The control socket: one JSON object a line, request then answer, over a Unix socket of mode 0600.
 
 mod client;
+pub mod ike;
 pub mod report;
 mod server;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::DEFAULT_SOCKET;
 
 pub use client::{Client, ClientError};
+pub use ike::TraceLine;
 pub use report::{Event, Status, TunnelStatus};
 pub use server::{Bound, Call, SocketError, serve};
 
@@ -35,6 +37,33 @@ pub enum Request {
         /// The tunnel's name.
         tunnel: String,
     },
+    /// Deletes a tunnel's SAs; they are made anew as its `start` says.
+    Clear {
+        /// The tunnel's name.
+        tunnel: String,
+    },
+    /// Has SAs of a tunnel replaced; done when the exchange has begun.
+    Rekey {
+        /// The tunnel's name.
+        tunnel: String,
+        /// Which ones.
+        what: What,
+    },
+    /// From here on, each [`TraceLine`] about a tunnel; the daemon itself only says whether it has that tunnel.
+    Debug {
+        /// The tunnel's name.
+        tunnel: String,
+    },
+}
+
+/// Which SAs are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The IKE SA.
+    Ike,
+    /// The child SAs in use.
+    Child,
 }
 
 /// What the daemon answers.
@@ -47,6 +76,8 @@ pub enum Response {
     Status(Box<Status>),
     /// One event.
     Event(Box<Event>),
+    /// One line of what IKE does.
+    Trace(Box<TraceLine>),
     /// Not done, and why.
     Refused(String),
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::ike::IkeStatus;
+
 /// The daemon and its tunnels at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -34,7 +36,7 @@ pub struct TunnelStatus {
     pub netns: Option<String>,
     /// Where its sockets live; none is the daemon's own namespace.
     pub outer_netns: Option<String>,
-    /// `disabled`, `resolving`, `no-route`, `probing`, `up`, `suspect` or `down`.
+    /// `disabled`, `resolving`, `no-route`, `waiting` for the peer or for traffic, `connecting`, `probing`, `up`, `suspect` or `down`.
     pub state: String,
     /// Why it is not up, in words.
     pub reason: Option<String>,
@@ -58,9 +60,12 @@ pub struct TunnelStatus {
     pub worst_case_ms: Option<u64>,
     /// What the keepalive knows.
     pub keepalive: Option<KeepaliveStatus>,
-    /// What ESP knows; none without ESP.
+    /// What ESP knows; none without ESP, and as long as there is no security association.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<EspStatus>,
+    /// What IKE knows; none without IKE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ike: Option<IkeStatus>,
     /// How often the path refused trains of UDP datagrams (UDP_SEGMENT); none without UDP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation_fallbacks: Option<u64>,
@@ -136,6 +141,7 @@ pub struct Event {
     pub tunnel: String,
     /// `up`, `suspect`, `recovered`, `down`, `failover`, `failback`, `resolve-failed`, `no-route`, `mtu`,
     /// `interface-gone`, `interface-failed`, `enabled`, `disabled`, `offload`, `hook-failed`, `peer-moved`, `sa-soft-limit`,
+    /// `ike-up`, `child-up`, `rekeyed`, `ike-down`, `ike-failed`, `ike-refused`, `cleared`, `idle`,
     /// `key-state`.
     pub event: String,
     /// Why.
@@ -165,15 +171,10 @@ impl Event {
     /// An event `name` of `tunnel` that happened at `at`.
     #[must_use]
     pub fn new(tunnel: &str, name: &str, at: Instant) -> Self {
-        let time = SystemTime::now()
-            .checked_sub(at.elapsed())
-            .unwrap_or_else(SystemTime::now);
-        let since_1970 = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let stamp = Stamp::of(at);
         Self {
-            time: humantime::format_rfc3339_micros(time).to_string(),
-            unix_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+            time: stamp.time,
+            unix_us: stamp.unix_us,
             tunnel: tunnel.to_owned(),
             event: name.to_owned(),
             reason: None,
@@ -198,6 +199,29 @@ impl Event {
     pub fn about(mut self, remote: impl ToString) -> Self {
         self.remote = Some(remote.to_string());
         self
+    }
+}
+
+/// A time as reports show it.
+pub(super) struct Stamp {
+    /// RFC 3339, UTC.
+    pub(super) time: String,
+    /// Microseconds since 1970.
+    pub(super) unix_us: u64,
+}
+
+impl Stamp {
+    pub(super) fn of(at: Instant) -> Self {
+        let time = SystemTime::now()
+            .checked_sub(at.elapsed())
+            .unwrap_or_else(SystemTime::now);
+        let since_1970 = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            time: humantime::format_rfc3339_micros(time).to_string(),
+            unix_us: micros(since_1970),
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::fs::FlockOperation;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{Event, Request, Response};
+use super::{Event, Request, Response, TraceLine};
 
 /// Octets of the longest request line; a longer one ends the connection.
 const REQUEST_OCTETS: u64 = 4096;
@@ -147,14 +148,21 @@ fn bind_private(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Accepts clients for ever; each request goes to `calls`, events come from `events`.
-pub async fn serve(bound: &Bound, calls: mpsc::Sender<Call>, events: broadcast::Sender<Event>) {
+/// Accepts clients for ever; each request goes to `calls`, events come from `events` and what IKE does from `traces`, which has a
+/// receiver only while somebody asked for it.
+pub async fn serve(
+    bound: &Bound,
+    calls: mpsc::Sender<Call>,
+    events: broadcast::Sender<Event>,
+    traces: broadcast::Sender<TraceLine>,
+) {
     loop {
         match bound.listener.accept().await {
             Ok((stream, _)) => {
                 let (calls, events) = (calls.clone(), events.subscribe());
+                let traces = traces.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = attend(stream, calls, events).await {
+                    if let Err(error) = attend(stream, calls, events, traces).await {
                         tracing::debug!(%error, "a control client went away");
                     }
                 });
@@ -171,6 +179,7 @@ async fn attend(
     stream: UnixStream,
     calls: mpsc::Sender<Call>,
     mut events: broadcast::Receiver<Event>,
+    traces: broadcast::Sender<TraceLine>,
 ) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
@@ -185,6 +194,18 @@ async fn attend(
             Ok(Request::Events) => {
                 send(&mut writer, &Response::Done).await?;
                 return stream_events(&mut reader, &mut writer, &mut events).await;
+            }
+            Ok(Request::Debug { tunnel }) => {
+                let mut lines = traces.subscribe();
+                let request = Request::Debug {
+                    tunnel: tunnel.clone(),
+                };
+                let response = call(&calls, request).await;
+                send(&mut writer, &response).await?;
+                if response == Response::Done {
+                    return stream_traces(&mut reader, &mut writer, &tunnel, &mut lines).await;
+                }
+                continue;
             }
             Ok(request) => call(&calls, request).await,
             Err(error) => Response::Refused(format!("not a request: {error}")),
@@ -228,6 +249,36 @@ async fn stream_events(
     }
 }
 
+async fn stream_traces(
+    reader: &mut (impl tokio::io::AsyncRead + Unpin),
+    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    tunnel: &str,
+    lines: &mut broadcast::Receiver<TraceLine>,
+) -> io::Result<()> {
+    let mut octet = [0];
+    loop {
+        tokio::select! {
+            read = tokio::io::AsyncReadExt::read(reader, &mut octet) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+            }
+            line = lines.recv() => match line {
+                Ok(line) if line.is_about(tunnel) => {
+                    send(writer, &Response::Trace(Box::new(line))).await?;
+                }
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    let gap = format!("{lost} lines were lost: this client reads too slowly");
+                    let gap = TraceLine::new(None, gap, Instant::now());
+                    send(writer, &Response::Trace(Box::new(gap))).await?;
+                }
+            }
+        }
+    }
+}
+
 async fn send(
     writer: &mut (impl tokio::io::AsyncWrite + Unpin),
     response: &Response,
@@ -235,4 +286,89 @@ async fn send(
     let mut line = serde_json::to_vec(response)?;
     line.push(b'\n');
     writer.write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::Lines;
+
+    use super::*;
+
+    /// A daemon that has one tunnel, `a`, and a client that asked to debug `tunnel`.
+    async fn debug(
+        tunnel: &str,
+        traces: &broadcast::Sender<TraceLine>,
+    ) -> (UnixStream, mpsc::Receiver<Call>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (calls, asked) = mpsc::channel(1);
+        let events = broadcast::Sender::new(1).subscribe();
+        tokio::spawn(attend(theirs, calls, events, traces.clone()));
+        let mut ours = ours;
+        let request = Request::Debug {
+            tunnel: tunnel.to_owned(),
+        };
+        let line = serde_json::to_string(&request).unwrap() + "\n";
+        ours.write_all(line.as_bytes()).await.unwrap();
+        (ours, asked)
+    }
+
+    async fn answer(lines: &mut Lines<BufReader<UnixStream>>) -> Response {
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await;
+        serde_json::from_str(&line.unwrap().unwrap().unwrap()).unwrap()
+    }
+
+    fn line(tunnel: Option<&str>, text: &str) -> TraceLine {
+        TraceLine::new(tunnel, text, Instant::now())
+    }
+
+    fn in_runtime(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(test);
+    }
+
+    #[test]
+    fn a_debug_stream_holds_the_lines_of_its_tunnel_from_the_request_on_and_says_what_it_lost() {
+        in_runtime(async {
+            let traces = broadcast::Sender::new(2);
+            let (stream, mut asked) = debug("a", &traces).await;
+            let call = asked.recv().await.unwrap();
+            // Between the request and its answer a message may already come.
+            let sent = [
+                line(Some("a"), "lost"),
+                line(Some("b"), "not asked for"),
+                line(None, "of nobody known"),
+            ];
+            for line in sent.clone() {
+                traces.send(line).unwrap();
+            }
+            call.answer.send(Response::Done).unwrap();
+            let mut lines = BufReader::new(stream).lines();
+            assert_eq!(answer(&mut lines).await, Response::Done);
+            let Response::Trace(gap) = answer(&mut lines).await else {
+                panic!("no line");
+            };
+            assert!(gap.line.starts_with("1 lines were lost"), "{}", gap.line);
+            let [_, _, last] = sent;
+            assert_eq!(answer(&mut lines).await, Response::Trace(Box::new(last)));
+        });
+    }
+
+    #[test]
+    fn a_tunnel_that_the_daemon_refuses_to_debug_is_not_listened_to() {
+        in_runtime(async {
+            let traces = broadcast::Sender::new(2);
+            let (stream, mut asked) = debug("x", &traces).await;
+            let refused = Response::Refused("no tunnel \"x\"".to_owned());
+            let call = asked.recv().await.unwrap();
+            call.answer.send(refused.clone()).unwrap();
+            let mut lines = BufReader::new(stream).lines();
+            assert_eq!(answer(&mut lines).await, refused);
+            assert_eq!(traces.receiver_count(), 0);
+        });
+    }
 }

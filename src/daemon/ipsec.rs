@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use adit_crypto::{Aead, Suite};
 use adit_proto::esp::replay::Window;
 use adit_proto::esp::{InboundSa, Lifetime, Limits, OutboundSa, Prefix, Selectors};
+use adit_proto::tunnel::{Mode, Ports};
 use adit_proto::wire::esp::Spi;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use super::{Daemon, Message};
 use crate::config::{self, StaticSas, TunnelConfig};
-use crate::dataplane::{Ipsec, TunnelId};
+use crate::dataplane::{Ipsec, NewPair, TunnelId};
 use crate::io::address;
 use crate::keys::{InboundState, KeyFile, OutboundState, StateError};
 
@@ -102,7 +103,9 @@ impl Keys {
         &self,
         config: &TunnelConfig,
         sas: &StaticSas,
-    ) -> Result<Ipsec, String> {
+        ports: Option<Ports>,
+        mode: Mode,
+    ) -> Result<(Ipsec, Box<NewPair>), String> {
         let numbers = self.lend().map_err(|error| error.to_string())?;
         let spi =
             |value| Spi::new(value).ok_or_else(|| format!("sa: SPI {value} below minimum 256"));
@@ -125,23 +128,24 @@ impl Keys {
             window,
             lifetime(config::Limits::default(), sas.inbound.hard),
         );
-        Ok(Ipsec {
+        let pair = NewPair {
             outbound,
             inbound,
-            selectors: Selectors::new(prefixes(&config.local_ts), prefixes(&config.remote_ts)),
-            edge: self.edge.clone(),
+            selectors: selectors(config),
+            mode,
+            udp: ports,
+            gre_ends: None,
             follows_peer: config.udp.is_some_and(|udp| udp.nat.is_peer()),
             has_nat: config.udp.is_some_and(|udp| udp.nat != config::Nat::None),
-            accepts_clear: config
-                .keepalive
-                .as_ref()
-                .is_some_and(|keepalive| keepalive.accept_clear),
-            addresses: config
-                .addresses
-                .iter()
-                .map(|prefix| prefix.address)
-                .collect(),
-        })
+            nat_keepalive: config
+                .udp
+                .filter(|udp| udp.nat.is_local())
+                .map(|udp| udp.nat_keepalive),
+            remote: None,
+            replaces: None,
+            sends_now: true,
+        };
+        Ok((ipsec(config, Some(self.edge.clone())), Box::new(pair)))
     }
 
     /// The numbers for a new association: those that came back, or the next block.
@@ -176,12 +180,32 @@ impl Keys {
     }
 }
 
+/// What a tunnel with ESP does with what its associations open; IKE makes them where there is no edge to keep.
+pub(super) fn ipsec(config: &TunnelConfig, edge: Option<Arc<AtomicU64>>) -> Ipsec {
+    let keepalive = config.keepalive.as_ref();
+    Ipsec {
+        has_ike: edge.is_none(),
+        edge,
+        accepts_clear: keepalive.is_some_and(|keepalive| keepalive.accept_clear),
+        addresses: config
+            .addresses
+            .iter()
+            .map(|prefix| prefix.address)
+            .collect(),
+    }
+}
+
 fn limits(config: config::Limits) -> Limits {
     Limits {
         packets: config.packets,
         octets: config.octets,
         time: config.time,
     }
+}
+
+/// What the configuration has the associations carry.
+pub(super) fn selectors(config: &TunnelConfig) -> Selectors {
+    Selectors::new(prefixes(&config.local_ts), prefixes(&config.remote_ts))
 }
 
 fn prefixes(networks: &[address::Prefix]) -> Vec<Prefix> {

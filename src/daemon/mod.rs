@@ -5,6 +5,7 @@
 //! tokio's pool, hooks are child processes, interfaces change on the link lane.
 
 mod hooks;
+mod ike;
 mod ipsec;
 mod notices;
 mod paths;
@@ -14,19 +15,21 @@ mod settings;
 mod status;
 mod tunnel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::config::{Config, TunnelConfig};
+use crate::config::{Config, IkeEndpoint, TunnelConfig};
 use crate::control::{self, Bound, Call, Event, Request, Response, SocketError};
-use crate::dataplane::{Plane, TunnelId, WorkerNotice};
+use crate::dataplane::{Plane, TunnelId, WorkerNotice, ike_queue};
+use crate::ike_lane::{IkeLane, IkeNotice, Place};
 use crate::keys::StateError;
 use crate::links::{self, GuardFate, Guarded, LinkCommand, LinkNotice, Namespaces};
 use ipsec::Keys;
@@ -37,6 +40,8 @@ use tunnel::Managed;
 const QUEUED_EVENTS: usize = 4096;
 /// Messages of the lanes that may wait for the daemon's loop.
 const QUEUED_NOTICES: usize = 4096;
+/// Verdicts that may wait for it: all tunnels may die at once, and each death is to be followed by the next remote.
+const QUEUED_VERDICTS: usize = 1 << 16;
 
 /// Why the daemon did not start, or stopped.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl std::error::Error for DaemonError {}
 
 /// Something that arrived for the daemon's loop from a task of its own.
 #[derive(Debug)]
-pub(super) enum Message {
+enum Message {
     /// An address for a tunnel's attempt of this number, or why there is none.
     Resolved {
         tunnel: TunnelId,
@@ -91,6 +96,8 @@ pub(super) enum Message {
     ReserveAgain(TunnelId),
     /// The edges of the receive windows are to be saved.
     SaveEdges,
+    /// Something about a tunnel's IKE.
+    Ike(TunnelId, ike::Message),
 }
 
 /// Runs the daemon in the foreground until SIGTERM or SIGINT.
@@ -106,6 +113,7 @@ pub fn run(config: Config, socket: Option<PathBuf>) -> Result<(), DaemonError> {
     let socket = socket
         .or_else(|| config.socket.clone())
         .unwrap_or_else(control::default_socket);
+    raise_descriptors();
     let result = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let bound = Bound::open(&socket).map_err(DaemonError::Socket)?;
@@ -119,6 +127,20 @@ pub fn run(config: Config, socket: Option<PathBuf>) -> Result<(), DaemonError> {
     // A resolver that hangs on a dead name server must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// Takes as many descriptors as the system lets the process have: each tunnel has some.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, wanted)
+    {
+        tracing::warn!(%error, "RLIMIT_NOFILE stays as it is");
+    }
 }
 
 /// What ends the daemon.
@@ -160,6 +182,16 @@ impl Numbers {
         }
     }
 
+    /// What IKE agrees upon may be in UDP too.
+    fn give(workers: u16, tunnels: Vec<TunnelConfig>) -> Vec<(TunnelId, TunnelConfig)> {
+        let mut numbers = Self::new(workers);
+        let number = |tunnel: TunnelConfig| {
+            let in_udp = tunnel.udp.is_some() || tunnel.ike.is_some();
+            (numbers.next(in_udp), tunnel)
+        };
+        tunnels.into_iter().map(number).collect()
+    }
+
     fn next(&mut self, in_udp: bool) -> TunnelId {
         // Two rows of numbers: even multiples of the workers for those in UDP, odd ones for the others.
         let (row, worker) = if in_udp {
@@ -193,38 +225,63 @@ struct Daemon {
     tunnels: BTreeMap<TunnelId, Managed>,
     warnings: Vec<String>,
     events: broadcast::Sender<Event>,
+    /// What IKE does, for those who asked.
+    traces: broadcast::Sender<control::TraceLine>,
     messages: mpsc::Sender<Message>,
     inbox: Inbox,
+    /// Where the associations of tunnels with IKE are made, if there are such tunnels.
+    ike: Option<IkeLane>,
+    /// The ports that it has.
+    ike_ports: IkeEndpoint,
+    /// Where it has sockets.
+    listening: BTreeSet<Place>,
 }
 
 struct Inbox {
     messages: mpsc::Receiver<Message>,
     links: mpsc::Receiver<LinkNotice>,
     workers: mpsc::Receiver<WorkerNotice>,
+    ike: mpsc::Receiver<IkeNotice>,
 }
 
 impl Daemon {
     async fn start(config: Config) -> Result<Self, DaemonError> {
         let system = |what| move |error| DaemonError::System(what, error);
-        let mut numbers = Numbers::new(config.workers);
-        let numbered = |tunnel: TunnelConfig| (numbers.next(tunnel.udp.is_some()), tunnel);
-        let tunnels: Vec<_> = config.tunnels.into_iter().map(numbered).collect();
+        let tunnels = Numbers::give(config.workers, config.tunnels);
         // Before anything that can fail: they are to hold also when the start does.
         let namespaces = guard(&tunnels).await?;
         let (message_sender, messages) = mpsc::channel(QUEUED_NOTICES);
-        let (link_notices, link_inbox) = mpsc::channel(QUEUED_NOTICES);
+        let (link_notices, link_inbox) = mpsc::channel(QUEUED_VERDICTS);
         let (worker_notices, worker_inbox) = mpsc::channel(QUEUED_NOTICES);
         let (links, link_commands) = links::queue();
+        let (to_ike, from_workers) = ike_queue().map_err(system("IKE queue"))?;
+        let (ike_notices, ike_inbox) = mpsc::channel(QUEUED_NOTICES);
         let plane = Plane::start(
             config.workers,
             &config.pin,
             config.busy_poll,
             &links,
             &worker_notices,
+            &to_ike,
         )
         .map_err(system("worker"))?;
         links::spawn(link_commands, namespaces, plane.clone(), link_notices)
             .map_err(system("link lane"))?;
+        let has_ike = tunnels.iter().any(|(_, tunnel)| tunnel.ike.is_some());
+        let traces = broadcast::Sender::new(QUEUED_EVENTS);
+        let limits = ike::connection::limits(&config.ike);
+        let lane = has_ike
+            .then(|| {
+                IkeLane::start(
+                    limits,
+                    from_workers,
+                    plane.clone(),
+                    ike_notices,
+                    traces.clone(),
+                )
+            })
+            .transpose()
+            .map_err(system("IKE lane"))?;
         let mut daemon = Self {
             plane,
             links,
@@ -232,12 +289,17 @@ impl Daemon {
             tunnels: BTreeMap::new(),
             warnings: Vec::new(),
             events: broadcast::Sender::new(QUEUED_EVENTS),
+            traces,
             messages: message_sender,
             inbox: Inbox {
                 messages,
                 links: link_inbox,
                 workers: worker_inbox,
+                ike: ike_inbox,
             },
+            ike: lane,
+            ike_ports: config.ike,
+            listening: BTreeSet::new(),
         };
         daemon.populate(tunnels).await?;
         Ok(daemon)
@@ -248,7 +310,7 @@ impl Daemon {
         &mut self,
         tunnels: Vec<(TunnelId, TunnelConfig)>,
     ) -> Result<(), DaemonError> {
-        if tunnels.iter().any(|(_, tunnel)| tunnel.sa.is_some()) {
+        if tunnels.iter().any(|(_, tunnel)| tunnel.mode.has_esp()) {
             ipsec::forbid_dumps().map_err(|error| DaemonError::System("core files", error))?;
         }
         for (id, config) in tunnels {
@@ -274,7 +336,7 @@ impl Daemon {
 
     async fn serve(&mut self, bound: &Bound, signals: &mut Signals) -> Result<(), DaemonError> {
         let (calls, mut called) = mpsc::channel(64);
-        let server = control::serve(bound, calls, self.events.clone());
+        let server = control::serve(bound, calls, self.events.clone(), self.traces.clone());
         tokio::pin!(server);
         tracing::info!(socket = %bound.path().display(), tunnels = self.tunnels.len(), "ready");
         loop {
@@ -283,6 +345,7 @@ impl Daemon {
                 () = signals.recv() => break,
                 Some(notice) = self.inbox.links.recv() => self.handle_link(notice),
                 Some(notice) = self.inbox.workers.recv() => self.handle_worker(notice),
+                Some(notice) = self.inbox.ike.recv() => self.handle_ike(notice),
                 Some(message) = self.inbox.messages.recv() => self.handle_message(message).await,
                 Some(call) = called.recv() => self.answer(call).await,
                 () = &mut server => {}
@@ -300,6 +363,9 @@ impl Daemon {
         for id in ids {
             self.disable(id, GuardFate::Stay).await;
         }
+        if let Some(lane) = &self.ike {
+            lane.stop().await;
+        }
         self.plane.stop();
         for tunnel in self.tunnels.values() {
             if let Some(Err(why)) = tunnel.keys.as_ref().map(Keys::save) {
@@ -311,26 +377,31 @@ impl Daemon {
     }
 
     async fn answer(&mut self, call: Call) {
-        let response = match call.request {
-            Request::Status { tunnel } => self.status(tunnel.as_deref()).await,
-            Request::Up { tunnel } => match self.find(&tunnel) {
-                Ok(id) => self
-                    .enable(id)
-                    .await
-                    .map_or_else(Response::Refused, |()| Response::Done),
-                Err(why) => Response::Refused(why),
-            },
-            Request::Down { tunnel } => match self.find(&tunnel) {
-                Ok(id) => {
-                    self.disable(id, GuardFate::Go).await;
-                    Response::Done
-                }
-                Err(why) => Response::Refused(why),
-            },
-            Request::Events => Response::Refused("events are a stream of their own".to_owned()),
+        let response = if let Request::Status { tunnel } = call.request {
+            self.status(tunnel.as_deref()).await
+        } else {
+            let done = self.obey(call.request).await;
+            done.map_or_else(Response::Refused, |()| Response::Done)
         };
         // A client that went away does not want to know.
         let _ = call.answer.send(response);
+    }
+
+    /// Does what a client wants of a tunnel, or says why not.
+    async fn obey(&mut self, request: Request) -> Result<(), String> {
+        match request {
+            Request::Up { tunnel } => self.enable(self.find(&tunnel)?).await,
+            Request::Down { tunnel } => {
+                self.disable(self.find(&tunnel)?, GuardFate::Go).await;
+                Ok(())
+            }
+            Request::Clear { tunnel } => self.clear(self.find(&tunnel)?).await,
+            Request::Rekey { tunnel, what } => self.rekey(self.find(&tunnel)?, what).await,
+            Request::Debug { tunnel } => self.with_ike(self.find(&tunnel)?).map(drop),
+            Request::Status { .. } | Request::Events => {
+                Err("that is not to be done to a tunnel".to_owned())
+            }
+        }
     }
 
     fn find(&self, name: &str) -> Result<TunnelId, String> {

@@ -65,6 +65,7 @@ impl Daemon {
             }
             Message::ReserveAgain(id) => self.extend_sequence(id),
             Message::SaveEdges => self.save_edges(),
+            Message::Ike(id, message) => self.handle_ike_message(id, message),
             Message::ForgetMtu(id) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.forgets_mtu = false;
@@ -172,7 +173,10 @@ impl Daemon {
         let Some(tunnel) = self.tunnels.get_mut(&id).filter(|tunnel| tunnel.enabled) else {
             return;
         };
-        tunnel.failover.handle_event(&notice.event);
+        // With IKE the peer's silence is not the only way to lose it: when the next remote has its turn is decided there.
+        if tunnel.ike.is_none() || !matches!(notice.event, Seen::Exhausted { .. }) {
+            tunnel.failover.handle_event(&notice.event);
+        }
         if let Some(mut event) = describe(&tunnel.config.name, notice) {
             event.carrier_us = carrier_us;
             if let Seen::Down { from, .. } = notice.event {
@@ -184,10 +188,11 @@ impl Daemon {
             }
             self.announce(event);
         }
+        self.seen_with_ike(id, &notice.event);
         self.act(id);
     }
 
-    fn complain(&mut self, id: TunnelId, event: &str, why: String) {
+    pub(super) fn complain(&mut self, id: TunnelId, event: &str, why: String) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             tracing::warn!(tunnel = tunnel.config.name, "{why}");
             tunnel.last_error = Some(why.clone());
@@ -228,9 +233,13 @@ fn describe(tunnel: &str, notice: &Notice) -> Option<Event> {
             ..
         } => return None,
         Seen::Down { path, evidence, .. } => ("down", path, evidence),
-        Seen::Exhausted { .. } | Seen::PreferredSteady { .. } | Seen::PreferredSilent { .. } => {
-            return None;
-        }
+        Seen::Exhausted { .. }
+        | Seen::PreferredSteady { .. }
+        | Seen::PreferredSilent { .. }
+        | Seen::DpdProbe { .. }
+        | Seen::DpdAnswered
+        | Seen::DpdMiss { .. }
+        | Seen::NoData => return None,
     };
     let mut event = Event::new(tunnel, name, notice.at);
     if let Seen::Down { reason, .. } = notice.event {

@@ -41,9 +41,17 @@ pub(super) struct Outer {
     netlink: Netlink,
 }
 
+#[derive(Default)]
+struct Remembered {
+    routes: BTreeMap<(OuterId, Option<IpAddr>, IpAddr), RouteTo>,
+    interfaces: BTreeMap<(OuterId, u32), String>,
+}
+
 /// All of them.
 pub(super) struct Outers {
     outers: BTreeMap<OuterId, Outer>,
+    /// What the kernel said since [`Outers::remember`], while that is asked of many tunnels that may have the same way.
+    remembered: Option<Remembered>,
     udp: BTreeMap<(OuterId, Family, u16), Weak<UdpSocket>>,
     messages: mpsc::Sender<Message>,
 }
@@ -52,6 +60,7 @@ impl Outers {
     pub(super) fn new(messages: mpsc::Sender<Message>) -> Self {
         Self {
             outers: BTreeMap::new(),
+            remembered: None,
             udp: BTreeMap::new(),
             messages,
         }
@@ -89,6 +98,16 @@ impl Outers {
         self.outers.get(&id).and_then(|outer| outer.netns.clone())
     }
 
+    /// Asks the kernel for each route and interface only once until [`Outers::forget`].
+    pub(super) fn remember(&mut self) {
+        self.remembered = Some(Remembered::default());
+    }
+
+    /// Asks the kernel each time again.
+    pub(super) fn forget(&mut self) {
+        self.remembered = None;
+    }
+
     /// The route to `remote`: the address that it is reached from and the path's MTU.
     pub(super) fn route(
         &mut self,
@@ -96,19 +115,37 @@ impl Outers {
         local: Option<IpAddr>,
         remote: IpAddr,
     ) -> io::Result<RouteTo> {
-        self.outers
+        let key = (id, local, remote);
+        let known = self.remembered.as_ref();
+        if let Some(&route) = known.and_then(|known| known.routes.get(&key)) {
+            return Ok(route);
+        }
+        let route = self
+            .outers
             .get_mut(&id)
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
             .netlink
             .route_to(remote, local)
-            .map_err(io::Error::other)
+            .map_err(io::Error::other)?;
+        if let Some(known) = &mut self.remembered {
+            known.routes.insert(key, route);
+        }
+        Ok(route)
     }
 
     /// The interface by which a route leaves.
     pub(super) fn interface(&mut self, id: OuterId, route: &RouteTo) -> Option<String> {
+        let key = (id, route.interface);
+        let known = self.remembered.as_ref();
+        if let Some(name) = known.and_then(|known| known.interfaces.get(&key)) {
+            return Some(name.clone());
+        }
         let outer = self.outers.get_mut(&id)?;
-        let link = outer.netlink.link(route.interface).ok()??;
-        Some(link.name)
+        let name = outer.netlink.link(route.interface).ok()??.name;
+        if let Some(known) = &mut self.remembered {
+            known.interfaces.insert(key, name.clone());
+        }
+        Some(name)
     }
 
     /// Sockets there for a path that leaves by `interface`, as far as that is known.
@@ -162,6 +199,24 @@ impl Outers {
             receivers,
             sender,
         })
+    }
+
+    /// The UDP socket of a port there, opened if it is not.
+    pub(super) fn udp(
+        &mut self,
+        id: OuterId,
+        family: Family,
+        port: u16,
+    ) -> io::Result<Arc<UdpSocket>> {
+        if let Some(known) = self.known_udp(id, family, port) {
+            return Ok(known);
+        }
+        let netns = self.netns(id);
+        let inside = netns.as_ref().map(AsFd::as_fd);
+        let socket = netns::within(inside, || UdpSocket::open(family, port))??;
+        let socket = Arc::new(socket);
+        self.udp.insert((id, family, port), Arc::downgrade(&socket));
+        Ok(socket)
     }
 
     /// A UDP socket that is open already: a port has one.

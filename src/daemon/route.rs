@@ -24,7 +24,7 @@ impl Daemon {
         };
         let route = self
             .outers
-            .route(tunnel.outer, tunnel.config.local, remote)
+            .route(tunnel.outer, tunnel.bound_to(), remote)
             .ok();
         let leaves_by = route
             .as_ref()
@@ -36,8 +36,7 @@ impl Daemon {
         });
         let known = route.as_ref().map(|route| route.source);
         let Some(local) = tunnel
-            .config
-            .local
+            .bound_to()
             .or(known)
             .or(tunnel.path.map(|path| path.local))
         else {
@@ -51,7 +50,7 @@ impl Daemon {
             tunnel.path_mtu = Some(octets);
         }
         let mut moved = None;
-        if tunnel.path != Some(path) {
+        if tunnel.path != Some(path) || tunnel.opened_for != tunnel.config.udp {
             let (outer, interface) = (tunnel.outer, leaves_by.as_deref());
             let sockets = self.outers.sockets(outer, path, &tunnel.config, interface);
             match sockets {
@@ -61,6 +60,7 @@ impl Daemon {
                         self.plane.tell_others(id, &claims, false);
                     }
                     tunnel.unreached = None;
+                    tunnel.opened_for = tunnel.config.udp;
                     self.plane.tell_others(id, &tunnel.claims(remote), true);
                     moved = Some((path, sockets));
                 }
@@ -146,7 +146,14 @@ impl Daemon {
             .iter()
             .filter(|(_, tunnel)| tunnel.outer == outer && tunnel.enabled);
         let ids: Vec<_> = here.map(|(&id, _)| id).collect();
+        self.outers.remember();
         for id in ids {
+            let Some(tunnel) = self.tunnels.get_mut(&id) else {
+                continue;
+            };
+            if tunnel.ike.is_some() && self.ike_path_changed(id) {
+                continue;
+            }
             let Some(tunnel) = self.tunnels.get_mut(&id) else {
                 continue;
             };
@@ -162,5 +169,6 @@ impl Daemon {
                 }
             }
         }
+        self.outers.forget();
     }
 }

@@ -1,14 +1,16 @@
 //! The configuration of a tunnel in the words of those who carry it out.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use adit_crypto::Suite;
+use adit_proto::esp::Selectors;
 use adit_proto::liveness::{self, LivenessConfig, Pace, Path, Probe, WarmConfig, WarmKind};
 use adit_proto::offload::Coalescing;
 use adit_proto::tunnel::{MssClamp, Parameters, mtu};
 
-use crate::config::{self, Keepalive, Mtu, TunnelConfig};
+use super::ipsec;
+use crate::config::{self, Family, Keepalive, Mtu, Prefix, Start, TunnelConfig};
 use crate::dataplane::IdleTraffic;
 use crate::io::tun::OffloadSwitches;
 
@@ -74,15 +76,14 @@ pub(super) fn liveness(config: &TunnelConfig, tunnel: u32) -> LivenessConfig {
         damping: config.damping,
         key_in: config.gre.key_in,
         tunnel_id: tunnel,
+        has_ike: config.ike.is_some(),
+        dpd: config.dpd,
     }
 }
 
 /// The longest time from the peer's death to the verdict; none when nothing watches the peer.
 pub(super) fn worst_case(config: &TunnelConfig) -> Option<Duration> {
-    config
-        .keepalive
-        .as_ref()
-        .map(|keepalive| pace(keepalive).worst_case())
+    liveness(config, 0).worst_case()
 }
 
 fn pace(keepalive: &Keepalive) -> Pace {
@@ -117,12 +118,49 @@ pub(super) fn idle(config: &TunnelConfig) -> IdleTraffic {
     });
     IdleTraffic {
         warm,
-        nat_keepalive: config
-            .udp
-            .filter(|udp| udp.nat.is_local())
-            .map(|udp| udp.nat_keepalive),
         dummies: config.tfc.and_then(|tfc| tfc.dummies),
+        // A tunnel that is kept warm is never unused.
+        unused: config.idle_timeout.filter(|_| config.warm.is_none()),
+        wakes: wakes(config).then(|| match config.mode {
+            config::Mode::Esp => ipsec::selectors(config),
+            config::Mode::Gre | config::Mode::GreEsp => Selectors::any(),
+        }),
     }
+}
+
+/// Where a network of the interface has room for two, the other one is the peer.
+fn inside(config: &TunnelConfig) -> Option<Probe> {
+    config.addresses.iter().find_map(|prefix| {
+        Some(Probe::Echo {
+            source: prefix.address,
+            target: other_host(*prefix)?,
+        })
+    })
+}
+
+fn other_host(prefix: Prefix) -> Option<IpAddr> {
+    let host_bits = Family::of(prefix.address)
+        .bits()
+        .checked_sub(prefix.length)?;
+    // In a network of two both are hosts (RFC 3021, RFC 6164); in one of four, the two in the middle are.
+    let flip: u8 = match host_bits {
+        1 => 0b01,
+        2 => 0b11,
+        _ => return None,
+    };
+    match prefix.address {
+        IpAddr::V4(address) => {
+            Some(Ipv4Addr::from_bits(address.to_bits() ^ u32::from(flip)).into())
+        }
+        IpAddr::V6(address) => {
+            Some(Ipv6Addr::from_bits(address.to_bits() ^ u128::from(flip)).into())
+        }
+    }
+}
+
+/// Whether packets that find no association bring the tunnel up.
+pub(super) fn wakes(config: &TunnelConfig) -> bool {
+    config.ike.is_some() && config.start == Start::OnTraffic
 }
 
 /// How the peer is asked whether it lives: by GRE keepalives, or by echo requests where there is no GRE.
@@ -133,6 +171,23 @@ fn probe(config: &TunnelConfig) -> Probe {
         .and_then(|keepalive| keepalive.target);
     match target.and_then(|target| Some((config.source_for(target)?, target))) {
         Some((source, target)) => Probe::Echo { source, target },
+        None if config.mode == config::Mode::Esp => inside(config).unwrap_or(Probe::None),
         None => Probe::GreKeepalive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_inside_is_known_where_the_network_has_two_hosts() {
+        let other =
+            |address: &str, length| other_host(Prefix::new(address.parse().unwrap(), length));
+        assert_eq!(other("10.9.0.1", 30), Some("10.9.0.2".parse().unwrap()));
+        assert_eq!(other("10.9.0.4", 31), Some("10.9.0.5".parse().unwrap()));
+        assert_eq!(other("fd00::3", 127), Some("fd00::2".parse().unwrap()));
+        assert_eq!(other("10.9.0.1", 24), None);
+        assert_eq!(other("10.9.0.1", 32), None);
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use adit_proto::counters::Snapshot;
+use adit_proto::ike;
 use adit_proto::liveness::{DownReason, State};
 use adit_proto::wire::esp::Spi;
 
 use tokio::sync::oneshot;
 
+use super::ike::Ike;
 use super::tunnel::Managed;
 use super::{Daemon, settings};
 use crate::config::Netns;
@@ -34,7 +36,8 @@ impl Daemon {
             if name.is_none_or(|name| name == tunnel.config.name) {
                 let reading = self.plane.read(id).await.filter(|_| tunnel.enabled);
                 let dropped = self.device_drops(id).await;
-                tunnels.push(describe(tunnel, reading.as_ref(), dropped));
+                let lane = self.ike_status(id).await;
+                tunnels.push(describe(tunnel, reading.as_ref(), lane.as_deref(), dropped));
             }
         }
         Response::Status(Box::new(Status {
@@ -44,6 +47,11 @@ impl Daemon {
             unassigned_drops: owned(unassigned.drops()),
             tunnels,
         }))
+    }
+
+    /// How the associations of a tunnel with IKE stand.
+    async fn ike_status(&self, id: TunnelId) -> Option<Box<ike::IkeStatus>> {
+        self.with_ike(id).ok()?.status(id).await
     }
 
     /// Packets that the kernel dropped because nobody read the device in time.
@@ -57,6 +65,7 @@ impl Daemon {
 fn describe(
     tunnel: &Managed,
     reading: Option<&Reading>,
+    lane: Option<&ike::IkeStatus>,
     device_drops: Option<u64>,
 ) -> TunnelStatus {
     let config = &tunnel.config;
@@ -86,6 +95,7 @@ fn describe(
         worst_case_ms: settings::worst_case(config).map(millis),
         keepalive: reading.and_then(|reading| keepalive(tunnel, reading)),
         esp: reading.and_then(|reading| esp(tunnel, reading)),
+        ike: super::ike::status::describe(tunnel, lane, reading, counters.rekey_lost_packets),
         segmentation_fallbacks: reading.and_then(|reading| reading.gso_fallbacks),
         offload: offload(tunnel),
         counters: owned(counters.traffic()),
@@ -108,9 +118,13 @@ fn state(tunnel: &Managed, reading: Option<&Reading>) -> (&'static str, Option<S
     }
     let liveness = reading.map(|reading| &reading.liveness);
     let since = liveness.map_or(tunnel.since, |liveness| liveness.since);
+    let early = tunnel.ike.as_ref().and_then(Ike::before_first);
     match (liveness.map(|liveness| liveness.state), &tunnel.trouble) {
         (Some(state @ (State::Up | State::Suspect)), _) => (state.name(), None, since),
         (_, Some((failure, why))) => (super::tunnel::event_of(*failure), Some(why.clone()), since),
+        (Some(State::Down(DownReason::NoSa | DownReason::NoAddress)), None) if early.is_some() => {
+            (early.unwrap_or_default(), tunnel.last_error.clone(), since)
+        }
         (Some(State::Down(DownReason::NoAddress)) | None, None) => ("resolving", None, since),
         (Some(state @ State::Down(reason)), None) => {
             (state.name(), Some(reason.name().to_owned()), since)
@@ -149,10 +163,11 @@ fn keepalive(tunnel: &Managed, reading: &Reading) -> Option<KeepaliveStatus> {
 
 fn esp(tunnel: &Managed, reading: &Reading) -> Option<EspStatus> {
     let ipsec = reading.ipsec?;
+    ipsec.spi_in.or(ipsec.spi_out)?;
     Some(EspStatus {
         suite: tunnel.suite()?.name().to_owned(),
         spi_out: ipsec.spi_out.map_or(0, Spi::get),
-        spi_in: ipsec.spi_in.get(),
+        spi_in: ipsec.spi_in.map_or(0, Spi::get),
         next_seq: ipsec.next_seq,
         numbers_left: ipsec.numbers_left,
         newest_seq: ipsec.edge,

@@ -11,12 +11,13 @@ use adit_proto::liveness::{Action, Failover, Path, ResolveFailure};
 use adit_proto::wire::esp::Spi;
 use tokio::sync::oneshot;
 
-use super::ipsec::Keys;
+use super::ike::Ike;
+use super::ipsec::{self, Keys};
 use super::paths::{self, OuterId};
 use super::resolve::{self, Failure};
 use super::route::PATH_MTU_UNKNOWN;
 use super::{Daemon, DaemonError, Message, settings};
-use crate::config::{Mode, Remote, TunnelConfig};
+use crate::config::{Mode, Remote, TunnelConfig, UdpConfig};
 use crate::control::Event;
 use crate::dataplane::{Claim, NewTunnel, TunnelId};
 use crate::io::netns::Netns;
@@ -55,8 +56,12 @@ pub(super) struct Managed {
     pub(super) coalesces: bool,
     /// When the failover machine is to be looked at.
     pub(super) timer: Option<Instant>,
-    /// The keys of a tunnel that asks for ESP.
+    /// The static keys of a tunnel that asks for ESP.
     pub(super) keys: Option<Keys>,
+    /// What makes the keys of one that has none.
+    pub(super) ike: Option<Ike>,
+    /// The encapsulation in UDP that the tunnel's sockets were opened for.
+    pub(super) opened_for: Option<UdpConfig>,
     /// Where a peer behind a NAT was heard last.
     pub(super) peer: Option<SocketAddr>,
     /// The remote to which sockets could not be opened, and are to be tried again.
@@ -75,6 +80,8 @@ impl Daemon {
         }
         let keys = config.sa.as_ref().map(Keys::open).transpose();
         let keys = keys.map_err(|why| DaemonError::Tunnel(config.name.clone(), why))?;
+        let ike = Ike::open(&config);
+        let ike = ike.map_err(|why| DaemonError::Tunnel(config.name.clone(), why))?;
         let failover = Failover::new(config.remotes.len(), config.failback.is_some());
         let tunnel = Managed {
             outer,
@@ -97,6 +104,8 @@ impl Daemon {
             candidate: None,
             timer: None,
             keys,
+            ike,
+            opened_for: None,
             peer: None,
             unreached: None,
             config,
@@ -149,6 +158,7 @@ impl Daemon {
         tunnel.failover.restart();
         let name = tunnel.config.name.clone();
         self.announce(Event::new(&name, "enabled", Instant::now()));
+        self.enable_ike(id);
         self.act(id);
         Ok(())
     }
@@ -179,6 +189,7 @@ impl Daemon {
         tunnel.timer = None;
         tunnel.since = Instant::now();
         let name = tunnel.config.name.clone();
+        self.disable_ike(id).await;
         self.plane.remove(id).await;
         self.destroy(id, guards).await;
         self.announce(Event::new(&name, "disabled", Instant::now()));
@@ -195,17 +206,20 @@ impl Daemon {
 
     /// Does what the failover machine wants, until it wants nothing more, and sets its timer.
     pub(super) fn act(&mut self, id: TunnelId) {
-        while let Some(tunnel) = self.tunnels.get_mut(&id).filter(|tunnel| tunnel.enabled)
+        while self.seeks(id)
+            && let Some(tunnel) = self.tunnels.get_mut(&id).filter(|tunnel| tunnel.enabled)
             && let Some(action) = tunnel.failover.poll_action()
         {
             match action {
                 Action::Resolve { candidate } => self.resolve(id, candidate),
                 Action::Use { candidate, address } => self.use_candidate(id, candidate, address),
-                Action::ProbePreferred { address } => self.probe_preferred(id, address),
-                Action::NoAddress => {
-                    tunnel.path = None;
-                    self.plane.set_path(id, None);
+                Action::ProbePreferred { address } if tunnel.ike.is_some() => {
+                    self.ask_preferred(id, address);
                 }
+                Action::ProbePreferred { address } => self.probe_preferred(id, address),
+                // A peer that began by itself needs no name.
+                Action::NoAddress if self.is_established(id) => {}
+                Action::NoAddress => self.leave_path(id),
             }
         }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
@@ -224,6 +238,14 @@ impl Daemon {
         }
     }
 
+    /// No remote has an address.
+    fn leave_path(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.path = None;
+        }
+        self.plane.set_path(id, None);
+    }
+
     fn resolve(&mut self, id: TunnelId, candidate: usize) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
@@ -238,6 +260,8 @@ impl Daemon {
                 return self.handle_resolved(id, attempt, candidate, Ok(address));
             }
             Remote::Name(name) => name,
+            // The peer comes to us.
+            Remote::Any => return,
         };
         let messages = self.messages.clone();
         tokio::spawn(async move {
@@ -303,6 +327,9 @@ impl Daemon {
     }
 
     fn use_candidate(&mut self, id: TunnelId, candidate: usize, address: IpAddr) {
+        if self.keeps_peer(id, candidate, address) {
+            return;
+        }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -311,7 +338,11 @@ impl Daemon {
         tunnel.reported_mtu = None;
         let name = tunnel.config.name.clone();
         let remote = tunnel.remote(candidate);
-        self.route(id, address);
+        if tunnel.ike.is_some() {
+            self.initiate(id, candidate, address);
+        } else {
+            self.route(id, address);
+        }
         if before.is_some_and(|before| before != candidate) {
             let what = if candidate == 0 {
                 "failback"
@@ -335,7 +366,16 @@ impl Managed {
 
     /// What seals the tunnel's packets.
     pub(super) fn suite(&self) -> Option<Suite> {
-        self.keys.as_ref().map(Keys::suite)
+        let of_ike = || self.ike.as_ref().map(Ike::suite);
+        self.keys.as_ref().map(Keys::suite).or_else(of_ike)
+    }
+
+    /// Our outer address, where it is not the route's to say.
+    pub(super) fn bound_to(&self) -> Option<IpAddr> {
+        let child = self.ike.as_ref().and_then(|ike| ike.child.as_ref());
+        child
+            .map(|child| child.path.local.ip())
+            .or(self.config.local)
     }
 
     /// What makes a packet from `remote` this tunnel's: its own, and what its peer sends in clear.
@@ -355,15 +395,21 @@ impl Managed {
 
     /// The tunnel as its worker takes it over.
     fn hand_over(&self, id: TunnelId) -> Result<NewTunnel, String> {
-        let ipsec = match (&self.keys, &self.config.sa) {
-            (Some(keys), Some(sas)) => Some(keys.associate(&self.config, sas)?),
-            _ => None,
+        let parameters = settings::parameters(&self.config, self.suite(), self.path, self.mtu);
+        let (ipsec, pair) = match (&self.keys, &self.config.sa) {
+            (Some(keys), Some(sas)) => {
+                let made = keys.associate(&self.config, sas, parameters.udp, parameters.mode)?;
+                (Some(made.0), Some(made.1))
+            }
+            _ if self.ike.is_some() => (Some(ipsec::ipsec(&self.config, None)), None),
+            _ => (None, None),
         };
         Ok(NewTunnel {
             id,
             ipsec,
+            pair,
             idle: settings::idle(&self.config),
-            parameters: settings::parameters(&self.config, self.suite(), self.path, self.mtu),
+            parameters,
             liveness: settings::liveness(&self.config, id.0),
             secret: Secret::random().map_err(|error| error.to_string())?,
             coalescing: settings::coalescing(&self.config),
@@ -385,6 +431,7 @@ impl Managed {
             routes: self.config.routes.clone(),
             guard: self.config.leak_guard,
             on_dead: self.config.on_dead,
+            wakes: settings::wakes(&self.config),
             offload: settings::switches(&self.config),
             mtu: self.mtu,
         }

@@ -3,16 +3,15 @@
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use adit_proto::counters::DropReason;
 use adit_proto::esp::{InboundSa, OutboundSa};
 use adit_proto::liveness::{DownReason, answer_echo, is_warm};
 use adit_proto::tunnel::Mode;
-use adit_proto::wire::esp::{self, NEXT_DUMMY, NEXT_GRE, NEXT_IPV4, NEXT_IPV6};
+use adit_proto::wire::esp::{self, NEXT_DUMMY, NEXT_GRE, NEXT_IPV4, NEXT_IPV6, Spi};
 use adit_proto::wire::gre;
+use adit_proto::wire::ip::Ip;
 use adit_proto::wire::natt::{self, Content};
 
 use super::inbound::Arrived;
@@ -20,58 +19,13 @@ use super::outbox::{Kind, destination};
 use super::table::Source;
 use super::tunnel::Tunnel;
 use super::worker::{Worker, WorkerConfig};
-use super::{Claim, Ipsec, IpsecReading, WorkerNotice};
+use super::{Claim, FromWorker, IkeDatagram, IpsecReading, WorkerNotice};
 
 /// Fewer reserved sequence numbers than this and more are asked for.
 const NUMBERS_LOW: u64 = 1 << 23;
 /// TOS and TTL of the answer to a probe: as probes have them.
 const ANSWER_TOS: u8 = 0xc0;
 const ANSWER_TTL: u8 = 64;
-
-/// The inbound association of a tunnel, and what the tunnel does with what it opens.
-#[derive(Debug)]
-pub(super) struct Inbound {
-    pub(super) sa: InboundSa,
-    edge: Arc<AtomicU64>,
-    follows_peer: bool,
-    pub(super) has_nat: bool,
-    pub(super) accepts_clear: bool,
-    addresses: Vec<IpAddr>,
-    /// Where the peer was heard last, or is supposed to be.
-    pub(super) peer: Option<SocketAddr>,
-    /// Whether the last packet came from where the peer is supposed to be: an association may be shared by several remotes.
-    pub(super) from_peer: bool,
-    /// More numbers were asked for; the daemon goes on to ask the disk until they come.
-    asked: bool,
-    /// No number is left, and the tunnel is down for it.
-    exhausted: bool,
-    expired: bool,
-}
-
-impl Inbound {
-    /// The outbound association is the encapsulation's.
-    pub(super) fn split(ipsec: Ipsec) -> (OutboundSa, Self) {
-        let inbound = Self {
-            sa: ipsec.inbound,
-            edge: ipsec.edge,
-            follows_peer: ipsec.follows_peer,
-            has_nat: ipsec.has_nat,
-            accepts_clear: ipsec.accepts_clear,
-            addresses: ipsec.addresses,
-            peer: None,
-            from_peer: false,
-            asked: false,
-            exhausted: false,
-            expired: false,
-        };
-        (ipsec.outbound, inbound)
-    }
-
-    /// Whether an association has reached a hard limit.
-    pub(super) fn has_expired(&self) -> bool {
-        self.expired
-    }
-}
 
 impl Tunnel {
     /// Where a peer that is followed was heard last.
@@ -84,11 +38,8 @@ impl Tunnel {
     pub(super) fn associations_due(&self) -> Option<Instant> {
         let ipsec = self.ipsec.as_ref().filter(|ipsec| !ipsec.expired)?;
         let outbound = self.encap.sa().map(OutboundSa::lifetime);
-        let both = [outbound, Some(ipsec.sa.lifetime())];
-        both.into_iter()
-            .flatten()
-            .filter_map(|lifetime| lifetime.poll_timeout())
-            .min()
+        let outbound = outbound.and_then(|lifetime| lifetime.poll_timeout());
+        [outbound, ipsec.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Asks for more sequence numbers, tells soft limits, and takes the tunnel down at a hard one.
@@ -97,20 +48,30 @@ impl Tunnel {
             return;
         };
         let (numbers_left, _) = outbound.numbers_left();
-        if numbers_left < NUMBERS_LOW && !ipsec.asked {
+        if numbers_left < NUMBERS_LOW && !ipsec.asked && !ipsec.has_ike {
             ipsec.asked = config.notify(WorkerNotice::SequenceLow(self.id));
         }
         if numbers_left == 0 && !ipsec.exhausted && !ipsec.expired {
             ipsec.exhausted = true;
             self.liveness.suspend(now, DownReason::SaExpired);
         }
-        if outbound.lifetime_mut().has_aged(now) {
-            config.notify(WorkerNotice::SaOld(self.id, true));
+        let outbound_aged = outbound.lifetime_mut().has_aged(now);
+        let inbound_aged = ipsec.aged(now);
+        if ipsec.has_ike {
+            let sending = ipsec.sending().filter(|_| outbound_aged);
+            let other = inbound_aged.filter(|&spi| Some(spi) != sending);
+            for spi in sending.into_iter().chain(other) {
+                config.ike.give(FromWorker::Aged(self.id, spi));
+            }
+        } else {
+            if outbound_aged {
+                config.notify(WorkerNotice::SaOld(self.id, true));
+            }
+            if inbound_aged.is_some() {
+                config.notify(WorkerNotice::SaOld(self.id, false));
+            }
         }
-        if ipsec.sa.lifetime_mut().has_aged(now) {
-            config.notify(WorkerNotice::SaOld(self.id, false));
-        }
-        if !ipsec.expired && (outbound.is_over(now) || ipsec.sa.is_over(now)) {
+        if !ipsec.expired && (outbound.is_over(now) || ipsec.is_over(now)) {
             ipsec.expired = true;
             self.liveness.suspend(now, DownReason::SaExpired);
         }
@@ -121,14 +82,28 @@ impl Tunnel {
         let ipsec = self.ipsec.as_ref()?;
         let outbound = self.encap.sa();
         let (numbers_left, next_seq) = outbound.map_or((0, 0), OutboundSa::numbers_left);
+        let newest = ipsec.newest();
         Some(IpsecReading {
             spi_out: outbound.map(OutboundSa::spi),
-            spi_in: ipsec.sa.spi(),
+            spi_in: newest.map(InboundSa::spi),
             next_seq,
             numbers_left,
-            edge: ipsec.sa.edge(),
+            edge: newest.map_or(0, InboundSa::edge),
         })
     }
+}
+
+/// Where GRE lies in an IP packet of ESP's tunnel mode, which is to be between these two addresses.
+fn inner_gre(packet: &[u8], ends: Option<(IpAddr, IpAddr)>) -> Result<Range<usize>, DropReason> {
+    let (local, remote) = ends.ok_or(DropReason::EspTrailer)?;
+    let ip = Ip::parse(packet).map_err(|_| DropReason::InnerMalformed)?;
+    if ip.protocol() != gre::IP_PROTOCOL || ip.is_fragment() {
+        return Err(DropReason::EspTrailer);
+    }
+    if (ip.destination(), ip.source()) != (local, remote) {
+        return Err(DropReason::Selector);
+    }
+    Ok(ip.header_octets()..ip.total_octets())
 }
 
 /// What an authenticated packet holds.
@@ -161,12 +136,32 @@ impl Worker {
         let payload = buffer.get(arrived.payload.clone()).unwrap_or_default();
         match natt::classify(payload) {
             Ok(Content::Esp) => self.take_esp(arrived, now),
-            Ok(Content::Ike) => self.drop_at_source(arrived.source, DropReason::IkeUnexpected),
+            Ok(Content::Ike) => self.give_to_ike(&arrived),
             Ok(Content::NatKeepalive) => {
                 let cell = self.cell_at_source(arrived.source);
                 cell.nat_keepalives_received.add(1);
             }
             Err(reason) => self.drop_at_source(arrived.source, reason),
+        }
+    }
+
+    /// Hands an IKE message over, as far as somebody takes it.
+    #[cold]
+    fn give_to_ike(&self, arrived: &Arrived) {
+        let socket = self.sockets.get(arrived.source.socket);
+        let given = socket.and_then(Option::as_ref).and_then(|socket| {
+            let payload = self.receive.buffer().get(arrived.payload.clone())?;
+            let datagram = IkeDatagram {
+                netns: socket.netns,
+                local: arrived.destination,
+                port: socket.kind.port?,
+                remote: SocketAddr::new(arrived.source.address, arrived.port?),
+                octets: payload.get(natt::MARKER_OCTETS..)?.into(),
+            };
+            Some(socket.has_ike && self.config.ike.give(FromWorker::Datagram(datagram)))
+        });
+        if given != Some(true) {
+            self.drop_at_source(arrived.source, DropReason::IkeUnexpected);
         }
     }
 
@@ -185,7 +180,7 @@ impl Worker {
             }
             return;
         };
-        match self.open(slot, &arrived, now) {
+        match self.open(slot, header.spi, &arrived, now) {
             Ok(Inside::Gre(range)) => {
                 let inner = Arrived {
                     payload: range,
@@ -218,24 +213,27 @@ impl Worker {
     }
 
     /// Opens a packet of the tunnel in `slot` and follows its peer.
-    fn open(&mut self, slot: usize, arrived: &Arrived, now: Instant) -> Result<Inside, DropReason> {
+    fn open(
+        &mut self,
+        slot: usize,
+        spi: Spi,
+        arrived: &Arrived,
+        now: Instant,
+    ) -> Result<Inside, DropReason> {
         let tunnel = self.tunnels.get_mut(slot).and_then(Option::as_deref_mut);
         let tunnel = tunnel.ok_or(DropReason::UnknownSpi)?;
         let ipsec = tunnel.ipsec.as_mut().ok_or(DropReason::UnknownSpi)?;
-        if ipsec.expired || ipsec.sa.is_over(now) {
-            return Err(DropReason::SaExpired);
-        }
         let buffer = self.receive.buffer_mut();
-        let packet = buffer.get_mut(arrived.payload.clone());
-        let opened = ipsec.sa.open(packet.unwrap_or_default())?;
+        let packet = buffer.get_mut(arrived.payload.clone()).unwrap_or_default();
+        let (opened, is_first) = ipsec.open(spi, packet, now, &tunnel.counters)?;
         ipsec.from_peer = ipsec.follows_peer || arrived.source.address == tunnel.parameters.remote;
         let moved = opened.is_newest
             && ipsec.follows_peer
             && arrived.port.is_some_and(|port| {
                 ipsec.peer != Some(SocketAddr::new(arrived.source.address, port))
             });
-        if opened.is_newest {
-            ipsec.edge.store(ipsec.sa.edge(), Ordering::Relaxed);
+        if ipsec.has_ike {
+            tunnel.liveness.handle_inbound(now);
         }
         let start = arrived.payload.start;
         let payload = start + opened.payload.start..start + opened.payload.end;
@@ -244,14 +242,26 @@ impl Worker {
                 tunnel.counters.dummies_received.add(1);
                 Ok(Inside::Dummy)
             }
-            (NEXT_GRE, Mode::GreEsp(_)) => Ok(Inside::Gre(payload)),
+            (NEXT_GRE, Mode::GreEsp(_)) if tunnel.parameters.gre_ends.is_none() => {
+                Ok(Inside::Gre(payload))
+            }
+            (NEXT_IPV4 | NEXT_IPV6, Mode::GreEsp(_)) => {
+                let inner = buffer.get(payload.clone()).unwrap_or_default();
+                inner_gre(inner, tunnel.parameters.gre_ends).map(|range| {
+                    Inside::Gre(payload.start + range.start..payload.start + range.end)
+                })
+            }
             (NEXT_IPV4, Mode::Esp(_)) => Ok(Inside::Ip(payload, 4)),
             (NEXT_IPV6, Mode::Esp(_)) => Ok(Inside::Ip(payload, 6)),
             _ => Err(DropReason::EspTrailer),
         };
+        if is_first {
+            self.send_by(slot, spi);
+        }
         if moved {
             self.follow_peer(slot, arrived);
         }
+        self.attend_if_changed(slot, now);
         inside
     }
 
@@ -323,8 +333,14 @@ impl Worker {
         self.follow(slot, peer);
         if let Some(tunnel) = self.tunnel_mut(slot) {
             tunnel.counters.peer_moves.add(1);
-            let notice = WorkerNotice::PeerMoved(tunnel.id, peer);
-            self.config.notify(notice);
+            let (id, has_ike) = (
+                tunnel.id,
+                tunnel.ipsec.as_ref().is_some_and(|it| it.has_ike),
+            );
+            if has_ike {
+                self.config.ike.give(FromWorker::Moved(id, peer));
+            }
+            self.config.notify(WorkerNotice::PeerMoved(id, peer));
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use adit_proto::counters::{Counters, DropReason};
@@ -16,6 +17,7 @@ use adit_proto::wire::ip::IPV6_OCTETS;
 use rustix::event::epoll::EventFlags;
 
 use super::Claim;
+use super::children::Children;
 use super::socket::{Carries, Receiver};
 use super::table::Source;
 use super::worker::{BATCH_PACKETS, TURN_PACKETS, Worker};
@@ -158,6 +160,9 @@ impl Worker {
                 let received = raw.receive(self.receive.raw(outer.family)).unwrap_or(0);
                 // The clock is read after the packets: none of them came later than that.
                 let now = Instant::now();
+                if !self.is_ready(socket, received) {
+                    return (received, true);
+                }
                 for index in 0..received {
                     self.take_raw(socket, index, carries, now);
                 }
@@ -168,6 +173,9 @@ impl Worker {
                 let trains = udp.receive(&mut self.receive.udp).unwrap_or(0);
                 self.receive.current = Current::Udp;
                 let now = Instant::now();
+                if !self.is_ready(socket, trains) {
+                    return (trains, true);
+                }
                 let (mut packets, mut waiting, mut all) = (0, 0, 0);
                 for index in 0..trains {
                     let (taken, octets) = self.take_train(socket, index, carries, now);
@@ -183,6 +191,29 @@ impl Worker {
                 (packets, self.receive.has_emptied(trains, all))
             }
         }
+    }
+
+    /// Does what was asked before these packets were received: an association that was installed before the peer heard of it is found by its
+    /// first packet. Whether the socket is still there.
+    #[inline]
+    fn is_ready(&mut self, socket: usize, received: usize) -> bool {
+        if received == 0 || !self.config.has_mail.load(Ordering::Acquire) {
+            return true;
+        }
+        let kind = |worker: &Self| {
+            let socket = worker.sockets.get(socket)?.as_ref()?;
+            Some((socket.netns, socket.kind))
+        };
+        let before = kind(self);
+        let current = self.receive.current;
+        self.empty_mailbox();
+        self.receive.current = current;
+        let is_same = kind(self) == before;
+        if !is_same {
+            let unassigned = &self.config.unassigned;
+            unassigned.drop_packets(DropReason::UnknownPeer, received as u64);
+        }
+        is_same
     }
 
     fn take_raw(&mut self, socket: usize, index: usize, carries: Carries, now: Instant) {
@@ -337,7 +368,8 @@ impl Worker {
             return;
         };
         let is_first = tunnel.pending.is_empty();
-        if is_first && tunnel.ipsec.as_ref().is_some_and(|ipsec| ipsec.from_peer) {
+        let proves = |ipsec: &Children| ipsec.from_peer && !ipsec.has_ike;
+        if is_first && tunnel.ipsec.as_ref().is_some_and(proves) {
             tunnel.liveness.handle_inbound(now);
             self.attend_if_changed(slot, now);
         }

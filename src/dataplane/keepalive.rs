@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use adit_proto::counters::DropReason;
-use adit_proto::liveness::{Path, REPLY_OCTETS_MAX};
+use adit_proto::liveness::{Path, REPLY_OCTETS_MAX, Transmit};
 use adit_proto::tunnel::{Train, Ttl};
 use adit_proto::wire::gre;
 use adit_proto::wire::ip::{IPV4_OCTETS, IPV6_OCTETS, Ip};
 
+use super::FromWorker;
 use super::inbound::Arrived;
 use super::outbox::{Kind, Outbox, destination};
 use super::tunnel::Tunnel;
@@ -122,7 +123,14 @@ impl Worker {
         let Some(tunnel) = self.tunnels.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        while let Some(probe) = tunnel.liveness.poll_transmit() {
+        while let Some(transmit) = tunnel.liveness.poll_transmit() {
+            let probe = match transmit {
+                Transmit::Keepalive(probe) => probe,
+                Transmit::IkeProbe => {
+                    self.config.ike.give(FromWorker::Probe(tunnel.id));
+                    continue;
+                }
+            };
             if probe.inner().is_empty() {
                 continue;
             }

@@ -9,13 +9,17 @@ use adit_proto::tunnel::Encap;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use super::children::Children;
 use super::outbox::Kind;
-use super::socket::OuterSocket;
+use super::socket::{self, Carries, OuterSocket, Receiver};
 use super::table::{Source, Table};
 use super::tunnel::{Preferred, Tunnel};
 use super::worker::{DEVICE, Worker};
 use super::{NewTunnel, Reading, SocketOffer, TunnelId};
+use crate::io::netns::NetnsId;
+use crate::io::raw::Family;
 use crate::io::tun::TunDevice;
+use crate::io::udp::UdpSocket;
 use crate::links::LinkCommand;
 
 impl Worker {
@@ -148,6 +152,14 @@ impl Worker {
             enter(&mut self.table, tunnel, slot);
         }
         tunnel.liveness.set_path(now, path);
+        // A pair may have come before the way to its peer. Another way is no sign of life of a peer that has a pair already.
+        let has_pair = |ipsec: &Children| ipsec.has_ike && ipsec.has_pair();
+        if path.is_some()
+            && tunnel.liveness.lacks_sa()
+            && tunnel.ipsec.as_ref().is_some_and(has_pair)
+        {
+            tunnel.liveness.handle_established(now);
+        }
         // Only our own address has changed: a peer that was followed is still where it was heard.
         if let Some(peer) = kept {
             self.follow(slot, peer);
@@ -228,9 +240,32 @@ impl Worker {
                     kind,
                     receiver,
                     users: 1,
+                    has_ike: false,
                 })
             })
             .collect()
+    }
+
+    /// Reads the socket of IKE's port for as long as the worker lives.
+    pub(super) fn listen(
+        &mut self,
+        netns: Option<NetnsId>,
+        family: Family,
+        port: u16,
+        socket: Arc<UdpSocket>,
+    ) {
+        let kind = socket::Kind {
+            carries: Carries::Esp,
+            port: Some(port),
+        };
+        self.join_socket(OuterSocket {
+            netns,
+            family,
+            kind,
+            receiver: Receiver::Udp(socket),
+            users: 1,
+            has_ike: true,
+        });
     }
 
     fn join_socket(&mut self, offered: OuterSocket) -> usize {
@@ -247,6 +282,7 @@ impl Worker {
             });
         if let Some((index, socket)) = known {
             socket.users += 1;
+            socket.has_ike |= offered.has_ike;
             return index;
         }
         let index = self
@@ -289,7 +325,9 @@ fn enter(table: &mut Table, tunnel: &mut Tunnel, slot: usize) {
     let source = |socket| Source { socket, address };
     match &mut tunnel.ipsec {
         Some(ipsec) => {
-            table.insert_association(*socket, ipsec.sa.spi(), slot);
+            for spi in ipsec.spis() {
+                table.insert_association(*socket, spi, slot);
+            }
             table.insert_standby(source(*socket), slot);
             let ports = tunnel.parameters.udp;
             ipsec.peer = ports.map(|ports| SocketAddr::new(address, ports.remote));
@@ -310,7 +348,9 @@ fn leave(table: &mut Table, tunnel: &mut Tunnel, sockets: &[usize], slot: usize)
     let source = |socket| Source { socket, address };
     match &tunnel.ipsec {
         Some(ipsec) => {
-            table.remove_association(*socket, ipsec.sa.spi());
+            for spi in ipsec.spis() {
+                table.remove_association(*socket, spi);
+            }
             table.remove_standby(source(*socket), slot);
         }
         None => table.remove(source(*socket), tunnel.parameters.key_in, slot),

@@ -6,9 +6,11 @@
 //! link lane sets its carrier) and the counters (one writer, relaxed loads by readers). Commands come through a bounded mailbox and an eventfd, verdicts leave to the link lane, everything else
 //! to the daemon; a worker never waits for either.
 
+mod children;
 mod errors;
 mod esp;
 mod idle;
+mod ike;
 mod inbound;
 mod keepalive;
 mod members;
@@ -30,16 +32,19 @@ use std::time::{Duration, Instant};
 use adit_crypto::Secret;
 use adit_proto::counters::Counters;
 use adit_proto::esp::{InboundSa, OutboundSa, Selectors};
-use adit_proto::liveness::{Event, LivenessConfig, Path, Status, WarmConfig};
+use adit_proto::liveness::{DownReason, Event, LivenessConfig, Path, Status, WarmConfig};
 use adit_proto::offload::Coalescing;
-use adit_proto::tunnel::{MssClamp, Parameters};
+use adit_proto::tunnel::{Mode, MssClamp, Parameters, Ports};
 use adit_proto::wire::esp::Spi;
 use adit_proto::wire::gre::GreKey;
 use tokio::sync::oneshot;
 
 use crate::io::netns::NetnsId;
+use crate::io::raw::Family;
 use crate::io::tun::TunDevice;
+use crate::io::udp::UdpSocket;
 
+pub use ike::{FromWorker, IkeDatagram, IkeSink, IkeSource, ike_queue};
 pub use plane::Plane;
 pub use socket::{Carries, Kind, Receiver, Sender, SocketOffer};
 
@@ -74,40 +79,65 @@ pub struct NewTunnel {
     pub counters: Arc<Counters>,
     /// What its ESP rests on; a tunnel without ESP has none.
     pub ipsec: Option<Ipsec>,
+    /// The static pair of associations; without one nothing passes a tunnel with ESP before IKE made a pair.
+    pub pair: Option<Box<NewPair>>,
     /// What is sent while there is nothing to send.
     pub idle: IdleTraffic,
 }
 
-/// The security associations of a tunnel, and what goes with them.
+/// What a tunnel with ESP does with what its associations open.
 #[derive(Debug)]
 pub struct Ipsec {
-    /// Seals what we send.
-    pub outbound: OutboundSa,
-    /// Opens what the peer sends.
-    pub inbound: InboundSa,
-    /// What the associations carry.
-    pub selectors: Selectors,
-    /// Where the worker leaves the greatest sequence number that it accepted.
-    pub edge: Arc<AtomicU64>,
-    /// Whether the peer's address is followed when a newer packet comes from elsewhere.
-    pub follows_peer: bool,
-    /// Whether a NAT is on the way, so that the peer knows our addresses, or its own, by others.
-    pub has_nat: bool,
+    /// Where the worker leaves the greatest sequence number that it accepted; not where IKE makes the associations.
+    pub edge: Option<Arc<AtomicU64>>,
+    /// Whether IKE makes the associations.
+    pub has_ike: bool,
     /// Whether a keepalive answer that came in clear counts.
     pub accepts_clear: bool,
     /// Addresses of the interface, at which the peer's probes are answered.
     pub addresses: Vec<IpAddr>,
 }
 
+/// A pair of security associations, and what it carries.
+#[derive(Debug)]
+pub struct NewPair {
+    /// Opens what the peer sends.
+    pub inbound: InboundSa,
+    /// Seals what we send.
+    pub outbound: OutboundSa,
+    /// What the associations carry.
+    pub selectors: Selectors,
+    /// How they carry it.
+    pub mode: Mode,
+    /// The ports of UDP encapsulation, where there is some.
+    pub udp: Option<Ports>,
+    /// Local and remote address of the IP header around GRE in ESP's tunnel mode.
+    pub gre_ends: Option<(IpAddr, IpAddr)>,
+    /// Whether the peer's address is followed when a newer packet comes from elsewhere.
+    pub follows_peer: bool,
+    /// Whether a NAT is on the way, so that the peer knows our addresses, or its own, by others.
+    pub has_nat: bool,
+    /// After how long without a packet a NAT keepalive leaves, where we are behind a NAT.
+    pub nat_keepalive: Option<Duration>,
+    /// The peer's address where IKE says it: before the way there is known the tunnel does not begin.
+    pub remote: Option<IpAddr>,
+    /// The inbound index of the pair that this one is to replace.
+    pub replaces: Option<Spi>,
+    /// Whether we send by it at once, or from the first packet that comes by it.
+    pub sends_now: bool,
+}
+
 /// What is sent while there is nothing to send.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct IdleTraffic {
     /// Inner packets that keep the tunnel in use.
     pub warm: Option<WarmConfig>,
-    /// After how long without a packet a NAT keepalive leaves.
-    pub nat_keepalive: Option<Duration>,
     /// After how long without a packet a dummy packet leaves.
     pub dummies: Option<Duration>,
+    /// After how long without user data either way IKE is told.
+    pub unused: Option<Duration>,
+    /// The user data that IKE is told of when the tunnel is down.
+    pub wakes: Option<Selectors>,
 }
 
 /// What a worker knows of a tunnel besides its counters.
@@ -130,8 +160,8 @@ pub struct Reading {
 pub struct IpsecReading {
     /// Outbound index.
     pub spi_out: Option<Spi>,
-    /// Inbound index.
-    pub spi_in: Spi,
+    /// Inbound index of the newest association.
+    pub spi_in: Option<Spi>,
     /// The number of the next packet, and how many more are reserved.
     pub next_seq: u64,
     /// See there.
@@ -191,6 +221,19 @@ enum Command {
     SetMssClamp(TunnelId, MssClamp),
     SetTfc(TunnelId, u16),
     ExtendSequence(TunnelId, u64),
+    Ike(TunnelId, IkeCommand),
+    Listen(Option<NetnsId>, Family, u16, Arc<UdpSocket>),
     Foreign(Claim, bool),
     Stop,
+}
+
+/// What IKE has a worker do with a tunnel.
+#[derive(Debug)]
+enum IkeCommand {
+    Install(Box<NewPair>),
+    SendBy(Spi),
+    Retire(Spi, bool),
+    Alive,
+    Follow(SocketAddr),
+    Down(DownReason),
 }

@@ -7,6 +7,7 @@ use adit_proto::counters::DropReason;
 use adit_proto::offload::{VNET_HEADER_OCTETS, VnetHeader, split};
 use rustix::io::Errno;
 
+use super::FromWorker;
 use super::outbox::{Kind, Outbox, destination};
 use super::tunnel::Tunnel;
 use super::worker::{TURN_PACKETS, Worker};
@@ -21,12 +22,17 @@ impl Worker {
             return;
         };
         self.outbox.use_peer(slot, Kind::User);
-        let mut packets = 0;
+        let (mut packets, mut wakes) = (0, false);
+        let sent_before = tunnel.counters.outbound_packets.load();
         let lost = loop {
             let Some(device) = &tunnel.device else { return };
             match device.read(&mut self.read) {
                 Ok(octets) => {
                     let read = self.read.get_mut(..octets).unwrap_or_default();
+                    if !tunnel.liveness.may_forward() {
+                        let packet = read.get(VNET_HEADER_OCTETS..).unwrap_or_default();
+                        wakes |= tunnel.idle.wakes(packet, self.outbox.now);
+                    }
                     packets += forward(tunnel, slot, read, &mut self.outbox);
                     self.outbox.send_if_large();
                 }
@@ -40,6 +46,13 @@ impl Worker {
         if packets > 0 {
             let now = self.outbox.now;
             tunnel.check_associations(now, &self.config);
+            // What was dropped is nothing that the peer could answer.
+            if tunnel.counters.outbound_packets.load() != sent_before {
+                tunnel.liveness.handle_outbound(now);
+            }
+            if wakes {
+                self.config.ike.give(FromWorker::Traffic(tunnel.id));
+            }
             self.attend_if_changed(slot, now);
         }
         if let Some(error) = lost {

@@ -1,22 +1,31 @@
 //! The daemon's hand on the workers: bounded mailboxes, each with an eventfd that wakes its worker.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use adit_proto::counters::Counters;
-use adit_proto::liveness::Path;
+use adit_proto::liveness::{DownReason, Path};
 use adit_proto::tunnel::MssClamp;
+use adit_proto::wire::esp::Spi;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{mpsc, oneshot};
 
 use super::pin;
 use super::worker::{Worker, WorkerConfig};
-use super::{Claim, Command, NewTunnel, Reading, SocketOffer, TunnelId, WorkerNotice};
+use super::{
+    Claim, Command, IkeCommand, IkeSink, NewPair, NewTunnel, Reading, SocketOffer, TunnelId,
+    WorkerNotice,
+};
 use crate::config::Pin;
+use crate::io::netns::NetnsId;
+use crate::io::raw::Family;
 use crate::io::tun::TunDevice;
+use crate::io::udp::UdpSocket;
 use crate::links::LinkSender;
 
 /// Commands that may wait in a worker's mailbox; the sender waits beyond that.
@@ -29,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Mailbox {
     commands: SyncSender<Command>,
     wake: OwnedFd,
+    /// A worker that is at work looks here after each receive.
+    has_mail: Arc<AtomicBool>,
     unassigned: Arc<Counters>,
 }
 
@@ -49,18 +60,22 @@ impl Plane {
         busy_poll: Duration,
         links: &LinkSender,
         notices: &mpsc::Sender<WorkerNotice>,
+        ike: &IkeSink,
     ) -> io::Result<Self> {
         let cpus = pin::choose(pins)?;
         let mailboxes = (0..workers.max(1)).map(|number| {
             let (commands, mailbox) = sync_channel(QUEUED_COMMANDS);
             let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
             let unassigned = Arc::new(Counters::default());
+            let has_mail = Arc::new(AtomicBool::new(false));
             let worker = Worker::new(WorkerConfig {
                 commands: mailbox,
                 wake: wake.try_clone()?,
                 links: links.clone(),
                 notices: notices.clone(),
                 unassigned: unassigned.clone(),
+                ike: ike.clone(),
+                has_mail: has_mail.clone(),
                 busy_poll,
             })?;
             let cpu = cpus.get(usize::from(number) % cpus.len().max(1)).copied();
@@ -77,6 +92,7 @@ impl Plane {
             Ok(Mailbox {
                 commands,
                 wake,
+                has_mail,
                 unassigned,
             })
         });
@@ -154,6 +170,52 @@ impl Plane {
         self.post(tunnel, Command::ExtendSequence(tunnel, last));
     }
 
+    /// Gives a tunnel a pair of associations. A packet by the inbound one that is received after this call finds it.
+    pub fn install(&self, tunnel: TunnelId, pair: Box<NewPair>) {
+        self.post(tunnel, Command::Ike(tunnel, IkeCommand::Install(pair)));
+    }
+
+    /// Sends by the pair with that inbound index from now on.
+    pub fn send_by(&self, tunnel: TunnelId, spi_in: Spi) {
+        self.post(tunnel, Command::Ike(tunnel, IkeCommand::SendBy(spi_in)));
+    }
+
+    /// Takes the pair with that inbound index away: after a time of grace where another has replaced it, else at once.
+    pub fn retire(&self, tunnel: TunnelId, spi_in: Spi, replaced: bool) {
+        self.post(
+            tunnel,
+            Command::Ike(tunnel, IkeCommand::Retire(spi_in, replaced)),
+        );
+    }
+
+    /// Says that the peer of a tunnel sent a fresh, authenticated IKE message.
+    pub fn alive(&self, tunnel: TunnelId) {
+        self.post(tunnel, Command::Ike(tunnel, IkeCommand::Alive));
+    }
+
+    /// Says where a fresh, authenticated IKE message of the peer of a tunnel came from, behind its NAT.
+    pub fn follow(&self, tunnel: TunnelId, peer: SocketAddr) {
+        self.post(tunnel, Command::Ike(tunnel, IkeCommand::Follow(peer)));
+    }
+
+    /// Takes all associations that IKE made from a tunnel, which is down until there is a new one.
+    pub fn ike_down(&self, tunnel: TunnelId, reason: DownReason) {
+        self.post(tunnel, Command::Ike(tunnel, IkeCommand::Down(reason)));
+    }
+
+    /// Has the worker of tunnels in UDP read a socket that IKE listens on too, whether or not a tunnel uses it yet.
+    pub fn listen(
+        &self,
+        netns: Option<NetnsId>,
+        family: Family,
+        port: u16,
+        socket: Arc<UdpSocket>,
+    ) {
+        if let Some(mailbox) = self.mailboxes.first() {
+            mailbox.post(Command::Listen(netns, family, port, socket));
+        }
+    }
+
     /// Says what TCP's maximum segment size is lowered to, both ways.
     pub fn set_mss_clamp(&self, tunnel: TunnelId, clamp: MssClamp) {
         self.post(tunnel, Command::SetMssClamp(tunnel, clamp));
@@ -191,7 +253,7 @@ impl Plane {
 
 impl Mailbox {
     fn post(&self, command: Command) {
-        if self.commands.send(command).is_ok() {
+        if self.commands.send(command).is_ok() && !self.has_mail.swap(true, Ordering::AcqRel) {
             // A full counter wakes the worker as well as one more.
             let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         }

@@ -132,4 +132,6 @@ pub(super) struct OuterSocket {
     pub(super) kind: Kind,
     pub(super) receiver: Receiver,
     pub(super) users: usize,
+    /// Whether IKE listens on the port too.
+    pub(super) has_ike: bool,
 }

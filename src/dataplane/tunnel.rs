@@ -11,10 +11,10 @@ use adit_proto::offload::{Coalescer, Coalescing, Run, VNET_HEADER_OCTETS};
 use adit_proto::tunnel::{Decap, Encap, Parameters};
 use rustix::io::Errno;
 
-use super::esp::Inbound;
+use super::children::Children;
 use super::idle::Idle;
 use super::worker::{BATCH_PACKETS, WorkerConfig};
-use super::{NewTunnel, Notice, TunnelId, WorkerNotice};
+use super::{FromWorker, NewTunnel, Notice, TunnelId, WorkerNotice};
 use crate::io::tun::TunDevice;
 use crate::links::LinkCommand;
 
@@ -35,7 +35,7 @@ pub(super) struct Tunnel {
     /// The worker's sockets of the path: that by which its packets come, then those by which others of the peer may come.
     pub(super) sockets: Vec<usize>,
     /// The security associations of a tunnel that asks for ESP.
-    pub(super) ipsec: Option<Inbound>,
+    pub(super) ipsec: Option<Children>,
     pub(super) idle: Idle,
     /// Keepalive answers that came in clear though the tunnel asks for ESP.
     pub(super) clear_answers: u64,
@@ -62,20 +62,11 @@ pub(super) struct Preferred {
 
 impl Tunnel {
     pub(super) fn new(new: NewTunnel, now: Instant) -> Self {
-        let mut encap = Encap::new(&new.parameters);
-        let mut decap = Decap::new(&new.parameters);
-        let ipsec = new.ipsec.map(|ipsec| {
-            encap.set_selectors(ipsec.selectors.clone());
-            decap.set_selectors(ipsec.selectors.clone());
-            let (outbound, inbound) = Inbound::split(ipsec);
-            encap.set_sa(Some(outbound));
-            inbound
-        });
-        Self {
+        let mut tunnel = Self {
             id: new.id,
-            encap,
-            decap,
-            ipsec,
+            encap: Encap::new(&new.parameters),
+            decap: Decap::new(&new.parameters),
+            ipsec: new.ipsec.map(Children::new),
             idle: Idle::new(&new.idle, now),
             clear_answers: 0,
             liveness: Liveness::new(new.liveness, &new.secret, None, now),
@@ -90,7 +81,11 @@ impl Tunnel {
             coalescing: new.coalescing,
             separate_until: None,
             unposted: None,
+        };
+        if let Some(pair) = new.pair {
+            tunnel.install(*pair, now);
         }
+        tunnel
     }
 
     /// When the worker has to look at the tunnel again.
@@ -119,9 +114,16 @@ impl Tunnel {
                     self.unposted = Some((false, notice));
                 }
                 Event::Exhausted { .. } => exhausted = Some(notice),
+                Event::NoData => {
+                    config.ike.give(FromWorker::Rebuild(self.id));
+                    config.notify(WorkerNotice::Seen(self.id, notice));
+                }
                 Event::Suspect { .. }
                 | Event::Recovered { .. }
                 | Event::Probing { .. }
+                | Event::DpdProbe { .. }
+                | Event::DpdAnswered
+                | Event::DpdMiss { .. }
                 | Event::PreferredSteady { .. }
                 | Event::PreferredSilent { .. } => {
                     config.notify(WorkerNotice::Seen(self.id, notice));
@@ -198,6 +200,7 @@ impl Tunnel {
                     .drop_packets(DropReason::TunRefused, u64::from(run.packets)),
             }
         }
+        self.idle.note_used(now);
         self.counters.inbound_packets.add(packets);
         self.counters.inbound_octets.add(octets);
     }

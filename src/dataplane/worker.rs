@@ -7,6 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use super::outbox::Outbox;
 use super::socket::OuterSocket;
 use super::table::Table;
 use super::tunnel::Tunnel;
-use super::{Claim, Command, TunnelId, WorkerNotice};
+use super::{Claim, Command, IkeSink, TunnelId, WorkerNotice};
 use crate::io::raw::ErrorBuffer;
 use crate::links::LinkSender;
 
@@ -49,6 +50,10 @@ pub(super) struct WorkerConfig {
     pub(super) links: LinkSender,
     pub(super) notices: mpsc::Sender<WorkerNotice>,
     pub(super) unassigned: Arc<Counters>,
+    /// What is IKE's goes there.
+    pub(super) ike: IkeSink,
+    /// Whether commands wait.
+    pub(super) has_mail: Arc<AtomicBool>,
     /// How long the worker looks for more work before it sleeps.
     pub(super) busy_poll: Duration,
 }
@@ -211,6 +216,8 @@ impl Worker {
                 tunnel.scheduled = None;
                 tunnel.liveness.handle_timeout(now);
                 self.send_probes(slot);
+                self.remove_pairs(slot, now);
+                self.tell_unused(slot, now);
                 self.send_idle(slot, now);
                 self.attend(slot, now);
             }
@@ -246,16 +253,20 @@ impl Worker {
             .tunnels
             .get(slot)
             .and_then(Option::as_deref)
-            .is_some_and(|tunnel| tunnel.liveness.has_events());
+            .is_some_and(|tunnel| tunnel.liveness.needs_turn());
         if changed {
             self.attend(slot, now);
         }
     }
 
-    fn empty_mailbox(&mut self) {
+    /// Does what was asked before this call.
+    pub(super) fn empty_mailbox(&mut self) {
         let mut count = [0; 8];
         // Nothing to read means that another turn has read it: the mailbox tells what is there.
         let _ = rustix::io::read(&self.config.wake, &mut count);
+        // After the read: who finds the flag set does not wake the worker again. It takes the place of the poster's last store, so
+        // that what was sent before that is seen.
+        self.config.has_mail.swap(false, Ordering::AcqRel);
         while let Ok(command) = self.config.commands.try_recv() {
             self.obey(command);
         }
@@ -307,6 +318,12 @@ impl Worker {
             }),
             Command::ExtendSequence(id, last) => {
                 self.with(id, |worker, slot| worker.extend_sequence(slot, last, now));
+            }
+            Command::Ike(id, command) => {
+                self.with(id, |worker, slot| worker.obey_ike(slot, command, now));
+            }
+            Command::Listen(netns, family, port, socket) => {
+                self.listen(netns, family, port, socket);
             }
             Command::Foreign(claim, true) => {
                 self.foreign.insert(claim);

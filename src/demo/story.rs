@@ -403,7 +403,7 @@ impl Story<'_, '_> {
         let answer = client.ask(&Request::Status { tunnel: None })?;
         let tunnel = match answer {
             Response::Status(status) => status.tunnels.into_iter().next(),
-            Response::Done | Response::Event(_) | Response::Refused(_) => None,
+            Response::Done | Response::Event(_) | Response::Trace(_) | Response::Refused(_) => None,
         };
         tunnel.ok_or_else(|| {
             DemoError::System(format!("{}: the endpoint shows no tunnel", side.name()))

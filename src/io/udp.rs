@@ -12,6 +12,8 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::raw::{BUFFER_OCTETS, ErrorBuffer, ErrorKind, Family, SocketError};
+use super::sys::control::{RouteSource, SendControl};
+use super::sys::send::{Message, SendHeaders};
 use super::sys::{errqueue, option};
 
 mod gso;
@@ -72,6 +74,56 @@ impl UdpSocket {
     /// An ICMP error that the kernel reports on the way (it stays in the error queue for [`Self::receive_error`]) does not end the call.
     pub fn receive(&self, batch: &mut UdpReceiveBatch) -> Result<usize, Errno> {
         batch.slots.receive(self.fd())
+    }
+
+    /// Sends one datagram, the parts of which lie in several places, without waiting. For what is rare: trains leave by [`UdpSender`].
+    ///
+    /// It leaves from `local`, or from the address that the route says where that is unspecified. What is larger than the
+    /// interface's MTU leaves in IP fragments. Errors: EAGAIN with a full socket buffer, ENETUNREACH and EHOSTUNREACH without a route, EINVAL while `local` is not of this host.
+    pub fn send_from(
+        &self,
+        local: IpAddr,
+        remote: SocketAddr,
+        octets: &[&[u8]],
+    ) -> Result<(), Errno> {
+        let send = || {
+            let message = Message {
+                packets: 0..octets.len(),
+                control: SendControl::new(&RouteSource::new(local)),
+            };
+            let remote = SockAddr::from(remote);
+            let (_, error) =
+                SendHeaders::new().send_messages(self.fd(), &remote, octets, 0, &[message]);
+            error.map_or(Ok(()), Err)
+        };
+        match send() {
+            Err(Errno::MSGSIZE) => {
+                self.set_df(false)?;
+                let sent = send();
+                self.set_df(true)?;
+                sent
+            }
+            sent => sent,
+        }
+    }
+
+    /// Whether what is too large for the interface is refused, or leaves in IP fragments.
+    fn set_df(&self, df: bool) -> Result<(), Errno> {
+        let (level, name, set, clear) = match self.family {
+            Family::V4 => (
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_PROBE,
+                libc::IP_PMTUDISC_DONT,
+            ),
+            Family::V6 => (
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_PROBE,
+                libc::IPV6_PMTUDISC_DONT,
+            ),
+        };
+        option::set_int(self.fd(), level, name, if df { set } else { clear })
     }
 
     /// Takes one ICMP error from the error queue, None when there is none.

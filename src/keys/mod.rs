@@ -1,4 +1,5 @@
-//! Keys of static security associations, and the sequence numbers that were used under them (RFC 4303 sections 2.2 and 3.3.3).
+//! What packets are sealed with and peers prove themselves with: keys of static security associations and the sequence numbers that were
+//! used under them (RFC 4303 sections 2.2 and 3.3.3), and the credentials of IKE.
 //!
 //! A key file is text: `SUITE 0xHEX`, the keying material being key and salt as `ip xfrm state … aead` takes it. What was used under
 //! a key is kept beside its file, apart for each direction, so that both ends of a test may use the same files on one host:
@@ -14,14 +15,18 @@
 //! another file or host, and a state that was restored from a backup.
 
 mod file;
+mod ike;
 mod private;
+mod psk;
 mod state;
 mod store;
 mod table;
 mod text;
 
 pub use file::{KeyFile, KeyFileError};
+pub use ike::{CredentialError, read_anchors, read_certificate, read_psk};
 pub use private::{FileError, FileFault};
+pub use psk::{PskFault, create_psk, is_weak_psk, random_psk};
 pub use state::{BLOCK_PACKETS, InboundState, OutboundState};
 pub use store::StateError;
 pub use table::Corrupt;

@@ -95,7 +95,36 @@ impl std::error::Error for FileError {}
 
 /// Reads a whole private file into `octets`, and tells how many there are.
 pub(super) fn read(path: &Path, octets: &mut [u8]) -> Result<usize, FileError> {
-    let mut file = open(path, OpenOptions::new().read(true))?;
+    fill(path, open(path, OpenOptions::new().read(true))?, octets)
+}
+
+/// As [`read`], of a file beside which nothing is counted: it may have several names.
+pub(super) fn read_linked(path: &Path, octets: &mut [u8]) -> Result<usize, FileError> {
+    let options = &mut OpenOptions::new();
+    let file = open_checked(
+        path,
+        options.read(true).custom_flags(libc::O_NONBLOCK),
+        closed,
+    )?;
+    fill(path, file, octets)
+}
+
+/// Reads a whole file that anybody may read, of `most` octets at most.
+pub(super) fn read_public(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
+    let options = &mut OpenOptions::new();
+    let regular = |metadata: &Metadata| (!metadata.is_file()).then_some(FileFault::NotRegular);
+    let file = open_checked(
+        path,
+        options.read(true).custom_flags(libc::O_NONBLOCK),
+        regular,
+    )?;
+    let mut octets = vec![0; most];
+    let length = fill(path, file, &mut octets)?;
+    octets.truncate(length);
+    Ok(octets)
+}
+
+fn fill(path: &Path, mut file: File, octets: &mut [u8]) -> Result<usize, FileError> {
     let mut filled = 0;
     while let Some(rest) = octets.get_mut(filled..)
         && !rest.is_empty()
@@ -172,9 +201,23 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
-    // Without O_NONBLOCK a pipe would hold us until somebody writes.
+    open_checked(
+        path,
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK),
+        |metadata| match closed(metadata) {
+            None if metadata.nlink() > 1 => Some(FileFault::Links(metadata.nlink())),
+            fault => fault,
+        },
+    )
+}
+
+/// Opens a file; without O_NONBLOCK among the options a pipe would hold us until somebody writes.
+fn open_checked(
+    path: &Path,
+    options: &OpenOptions,
+    fault: fn(&Metadata) -> Option<FileFault>,
+) -> Result<File, FileError> {
     let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ELOOP) => FileError::new(path, FileFault::Symlink),
@@ -187,7 +230,8 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
     }
 }
 
-fn fault(metadata: &Metadata) -> Option<FileFault> {
+/// What is wrong with a file that nobody but its owner may read.
+fn closed(metadata: &Metadata) -> Option<FileFault> {
     let mode = metadata.mode() & 0o7777;
     if !metadata.is_file() {
         Some(FileFault::NotRegular)
@@ -195,8 +239,6 @@ fn fault(metadata: &Metadata) -> Option<FileFault> {
         Some(FileFault::Owner(metadata.uid()))
     } else if mode & MODE_OF_OTHERS != 0 {
         Some(FileFault::Mode(mode))
-    } else if metadata.nlink() > 1 {
-        Some(FileFault::Links(metadata.nlink()))
     } else {
         None
     }

@@ -32,6 +32,8 @@ pub struct Plan {
     pub guard: bool,
     /// What happens to it while the peer is dead.
     pub on_dead: OnDead,
+    /// Whether it takes traffic while the tunnel sleeps, which is what wakes that.
+    pub wakes: bool,
     /// What it does in one piece.
     pub offload: OffloadSwitches,
     /// Its MTU.

@@ -28,9 +28,25 @@ impl Daemon {
         daemon
     }
 
+    /// The same with other files that `prepare` writes into the folder of the configuration.
+    pub(crate) fn start_with(
+        namespace: &Namespace,
+        config: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let mut daemon = Self::launch_in(folder, namespace, config);
+        daemon.wait_until_it_listens();
+        daemon
+    }
+
     /// Starts a daemon without waiting for it.
     pub(crate) fn launch(namespace: &Namespace, config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::launch_in(tempfile::tempdir().unwrap(), namespace, config)
+    }
+
+    fn launch_in(folder: tempfile::TempDir, namespace: &Namespace, config: &str) -> Self {
         std::fs::write(folder.path().join("adit.toml"), config).unwrap();
         let child = spawn(namespace, folder.path());
         Self { child, folder }
@@ -77,6 +93,17 @@ impl Daemon {
         let mut command = Command::new(ADIT);
         command.args(arguments).arg("--socket").arg(self.socket());
         command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Starts a client command that goes on, such as `["debug", "t"]`, with its output in a pipe.
+    pub(crate) fn client_that_goes_on(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(ADIT);
+        command.args(arguments).arg("--socket").arg(self.socket());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// The status of all tunnels, as `adit status --json` prints it.

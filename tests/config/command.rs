@@ -1,5 +1,6 @@
 //! `adit check`, `adit completions` and `adit man`, run as a user runs them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 fn adit(arguments: &[&str]) -> Output {
@@ -105,6 +106,179 @@ tunnel hq (esp)
         warnings.starts_with("warning: tunnel \"hq\": static keys are never renewed"),
         "{warnings}"
     );
+}
+
+/// What `check` says of a tunnel with IKE and these lines more, by the words at the beginning of its lines.
+fn said(lines: &str, names: &[&str]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let psk = directory.path().join("a.psk");
+    let psk = psk.to_str().unwrap();
+    assert!(adit(&["keygen", "psk", psk]).status.success());
+    let output = check(&format!(
+        "[tunnel.a]\nmode = \"esp\"\nremote = \"198.51.100.2\"\naddresses = [\"10.9.0.1/30\"]\nike = {{ psk-file = \"{psk}\", local-id = \"a.example\" }}\n{lines}\n"
+    ));
+    assert!(output.status.success());
+    let shown = String::from_utf8(output.stdout)
+        .unwrap()
+        .replace(psk, "PSK");
+    let named = |line: &&str| names.iter().any(|name| line.trim_start().starts_with(name));
+    shown
+        .lines()
+        .filter(named)
+        .map(|line| line.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn check_shows_what_ike_agrees_upon_and_renews() {
+    let names = [
+        "ike",
+        "identities",
+        "psk",
+        "overhead",
+        "rekey",
+        "dpd",
+        "on dead",
+        "warning",
+    ];
+    assert_eq!(
+        said("", &names),
+        [
+            "ike        version 2, tunnel mode, brought up at once",
+            "identities a.example, to whoever proves it",
+            "psk        in PSK",
+            "rekey      after 14400s, child SAs after 3600s, up to 10 % earlier",
+            "overhead   54 octets over IPv4: IPv4 20, ESP 34; behind a NAT 8 more",
+            "dpd        periodic: after 10s of silence 5 attempts of 2s",
+            "on dead    carrier off, routes withdrawn",
+        ]
+    );
+    assert_eq!(
+        said("start = \"on-traffic\"\nidle-timeout = \"5m\"\n", &["ike"]),
+        [
+            "ike        version 2, tunnel mode, brought up by traffic, deleted after 300s without data"
+        ]
+    );
+}
+
+#[test]
+fn check_tells_the_worst_case_of_each_mode_of_dpd_and_of_keepalives_beside_it() {
+    let detection = |lines: &str| {
+        let said = said(lines, &["detection"]);
+        said[0].trim_start_matches("detection  ").to_owned()
+    };
+    assert_eq!(detection(""), "a dead peer is found after 20.01 s at worst");
+    assert_eq!(
+        detection(
+            "dpd = { mode = \"periodic\", interval = \"30s\", retry = \"500ms\", attempts = 3 }"
+        ),
+        "a dead peer is found after 31.51 s at worst"
+    );
+    assert_eq!(
+        detection("dpd = { interval = \"10s\" }"),
+        "a dead peer is found after 20.01 s at worst, and the wait for data to send"
+    );
+    let often = "keepalive = { period = \"1s\", retries = 3 }\n";
+    assert_eq!(
+        detection(often),
+        "a dead peer is found after 4.01 s at worst"
+    );
+    assert_eq!(
+        detection(&format!(
+            "{often}dpd = {{ interval = \"1s\", attempts = 1 }}"
+        )),
+        "a dead peer is found after 4.01 s at worst"
+    );
+    assert_eq!(
+        detection("keepalive = { period = \"60s\" }"),
+        "a dead peer is found after 20.01 s at worst"
+    );
+    assert_eq!(detection("dpd = false"), "none before the next rekey");
+}
+
+#[test]
+fn check_warns_of_a_psk_that_is_weak_open_or_not_there_and_does_not_show_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.psk");
+    let warning = || {
+        let output = check(&format!(
+            "[tunnel.a]\nmode = \"esp\"\nremote = \"198.51.100.2\"\nike = {{ psk-file = \"{}\", local-id = \"a.example\" }}\n",
+            path.display()
+        ));
+        assert!(output.status.success());
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(!shown.contains("hunter2"));
+        let line = shown.lines().find(|line| line.starts_with("  warning"));
+        line.map(|line| line.replace(&path.display().to_string(), "PSK"))
+    };
+    assert_eq!(
+        warning().unwrap(),
+        "  warning    psk-file PSK: cannot open it: No such file or directory (os error 2)"
+    );
+    std::fs::write(&path, "hunter2\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(
+        warning().unwrap(),
+        "  warning    psk-file PSK: mode 0644 lets others than its owner in; run `chmod 600 PSK`"
+    );
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(
+        warning().unwrap(),
+        "  warning    psk-file PSK: may be found by trying; adit keygen psk FILE makes a strong one"
+    );
+}
+
+#[test]
+fn check_warns_of_a_certificate_that_is_not_ours_or_not_named_as_we_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let certs = concat!(env!("CARGO_MANIFEST_DIR"), "/crypto/tests/certs");
+    let warning = |key: &str, id: &str| {
+        let file = directory.path().join(key);
+        std::fs::copy(format!("{certs}/{key}"), &file).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let output = check(&format!(
+            "[tunnel.a]\nmode = \"esp\"\nremote = \"198.51.100.2\"\nike = {{ cert-file = \"{certs}/a.pem\", key-file = \"{}\", ca-file = \"{certs}/ca.pem\", local-id = \"{id}\", remote-id = \"b.ik.test\" }}\n",
+            file.display()
+        ));
+        assert!(output.status.success());
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let line = shown.lines().find(|line| line.starts_with("  warning"));
+        line.map(|line| {
+            line.replace(&file.display().to_string(), "KEY")
+                .replace(certs, "CERTS")
+        })
+    };
+    assert_eq!(
+        warning("b.key", "a.ik.test").unwrap(),
+        "  warning    KEY: not the private key of the first certificate of CERTS/a.pem"
+    );
+    assert_eq!(
+        warning("a.key", "c.ik.test").unwrap(),
+        "  warning    cert-file CERTS/a.pem: the certificate does not hold local-id c.ik.test"
+    );
+}
+
+#[test]
+fn keygen_psk_makes_a_closed_file_of_one_line_and_never_shows_or_replaces_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.psk");
+    let file = path.to_str().unwrap();
+    let made = adit(&["keygen", "psk", file]);
+    assert!(made.status.success());
+    let key = std::fs::read_to_string(&path).unwrap();
+    assert_eq!((key.len(), key.lines().count()), (65, 1));
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let said = String::from_utf8(made.stdout).unwrap();
+    assert!(
+        said.starts_with(&format!("{file}: pre-shared key of 64 digits, mode 0600\n")),
+        "{said}"
+    );
+    assert!(!said.contains(key.trim()));
+    assert_eq!(adit(&["keygen", "psk", file]).status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), key);
+    for wrong in [&["keygen"][..], &["keygen", "psk"]] {
+        assert_eq!(adit(wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -25,8 +25,8 @@ fn the_reference_is_what_the_table_of_keys_says() {
 #[test]
 fn the_example_is_valid_and_warns_of_nothing_but_its_static_keys() {
     let config = Config::load(&in_package("packaging/adit.example.toml")).unwrap();
-    assert_eq!(config.tunnels.len(), 4);
-    let tunnels = ["hq", "cloud"];
+    assert_eq!(config.tunnels.len(), 6);
+    let tunnels = ["bench", "cloud"];
     let expected = tunnels.map(|name| {
         format!(
             "tunnel \"{name}\": static keys are never renewed: they are for benchmarks and tests"
@@ -108,4 +108,37 @@ fn the_defaults_of_esp_are_what_a_file_without_the_keys_gives() {
         crate::valid(&minimal("true", out, inbound)).tunnels,
         crate::valid(&(explicit + &selectors)).tunnels
     );
+}
+
+#[test]
+fn the_defaults_of_ike_are_what_a_file_without_the_keys_gives() {
+    let defaults = |section: Section| {
+        section.keys().filter_map(|key| match key.default {
+            Absent::Value(value) => Some(format!("{} = {value}", key.name)),
+            Absent::Required(_) | Absent::Words(_) => None,
+        })
+    };
+    let with = |ike: &str, dpd: &str| {
+        format!(
+            "[tunnel.a]\nmode = \"esp\"\nremote = \"198.51.100.2\"\nike = {{ psk-file = \"a.psk\", local-id = \"a.example\"{ike} }}\ndpd = {{ interval = \"10s\"{dpd} }}\n"
+        )
+    };
+    let listed = |section| {
+        defaults(section)
+            .map(|entry| format!(", {entry}"))
+            .collect::<String>()
+    };
+    let retransmit = listed(Section::Retransmit);
+    let ike = listed(Section::Ike).replace(
+        "retransmit = {}",
+        &format!("retransmit = {{ {} }}", retransmit.trim_start_matches(", ")),
+    );
+    let endpoint = listed(Section::IkeEndpoint);
+    let top = format!("ike = {{ {} }}\n", endpoint.trim_start_matches(", "));
+    let (minimal, explicit) = (
+        crate::valid(&with("", "")),
+        crate::valid(&(top + &with(&ike, &listed(Section::Dpd)))),
+    );
+    assert_eq!(minimal.tunnels, explicit.tunnels);
+    assert_eq!(minimal.ike, explicit.ike);
 }

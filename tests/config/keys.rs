@@ -34,6 +34,7 @@ fn file(row: &Row, value: &str) -> String {
     let entry = format!("{key} = {value}");
     let (top, tunnel) = match section {
         Section::Top => (entry, String::new()),
+        Section::IkeEndpoint => (format!("ike = {{ {entry} }}"), String::new()),
         Section::Tunnel => (String::new(), entry),
         Section::Gre => (String::new(), format!("gre = {{ {entry} }}")),
         Section::GreKey => (String::new(), format!("gre = {{ key = {{ {entry} }} }}")),
@@ -46,14 +47,21 @@ fn file(row: &Row, value: &str) -> String {
         Section::Sa => (String::new(), esp::pair(key, &entry)),
         Section::SaOut | Section::SaIn => (String::new(), esp::one(*section, key, &entry)),
         Section::Limits => (String::new(), esp::limits(&entry)),
+        Section::Ike => (String::new(), ike::table(key, &entry)),
+        Section::Retransmit => (
+            String::new(),
+            ike::table("retransmit", &format!("retransmit = {{ {entry} }}")),
+        ),
+        Section::Dpd => (String::new(), ike::dpd(key, &entry)),
     };
-    let mut text = if *section == Section::Top {
+    let at_top = matches!(section, Section::Top | Section::IkeEndpoint);
+    let mut text = if at_top {
         format!("{top}\n{with}\n")
     } else {
         String::new()
     };
     text.push_str("[tunnel.a]\n");
-    let lines = if *section == Section::Top {
+    let lines = if at_top {
         String::new()
     } else {
         format!("{tunnel}\n{with}\n")
@@ -75,6 +83,7 @@ fn file(row: &Row, value: &str) -> String {
 }
 
 mod esp;
+mod ike;
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -352,9 +361,13 @@ const ROWS: &[Row] = &[
     ]),
 ];
 
+fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(esp::ROWS).chain(ike::ROWS)
+}
+
 #[test]
 fn every_key_takes_its_values() {
-    for row in ROWS.iter().chain(esp::ROWS) {
+    for row in rows() {
         for (value, becomes) in row.takes {
             let config = valid(&file(row, value));
             assert_eq!(&(row.look)(&config), becomes, "{} = {value}", row.key);
@@ -364,7 +377,7 @@ fn every_key_takes_its_values() {
 
 #[test]
 fn every_key_refuses_other_values_with_one_message_that_says_value_and_bound() {
-    for row in ROWS.iter().chain(esp::ROWS) {
+    for row in rows() {
         for (value, message) in row.refuses {
             let mut problems = problems(&file(row, value));
             problems.retain(|problem| !problem.contains("static keys are never renewed"));
@@ -385,9 +398,7 @@ fn every_key_refuses_other_values_with_one_message_that_says_value_and_bound() {
 fn every_key_of_the_table_is_tested_with_values_of_both_sorts() {
     for key in KEYS.iter().filter(|key| key.name != "tunnel") {
         let tested = |row: &&Row| row.section == key.section && row.key == key.name;
-        let row = ROWS
-            .iter()
-            .chain(esp::ROWS)
+        let row = rows()
             .find(tested)
             .unwrap_or_else(|| panic!("{:?} {} is not tested", key.section, key.name));
         assert!(

@@ -12,6 +12,7 @@ mod command;
 mod documents;
 mod esp;
 mod hostile;
+mod ike;
 mod keys;
 mod messages;
 

@@ -20,3 +20,4 @@ mod udp;
 mod udp_errors;
 #[cfg(test)]
 mod udp_segmentation;
+mod udp_single;

@@ -228,7 +228,7 @@ fn mixed_load(course: &Course) {
     let ways = course.ways();
     let mut streams: Vec<Stream> = ways
         .iter()
-        .map(|(name, way)| Stream::start(name, *way))
+        .map(|(name, way)| Stream::start(name, *way, Duration::ZERO))
         .collect();
     let datagrams = ways
         .each_ref()

@@ -9,7 +9,7 @@ use super::{DownReason, Path, State};
 pub struct Evidence {
     /// Since the first request that had no answer by then was sent.
     pub since_first_unanswered: Option<Duration>,
-    /// Since the last answer, or authenticated user data, before this event, from whichever remote.
+    /// Since the last answer, authenticated user data or fresh IKE message before this event, from whichever remote.
     pub since_last_proof: Option<Duration>,
 }
 
@@ -23,7 +23,7 @@ pub enum Event {
         /// What is known.
         evidence: Evidence,
     },
-    /// A request went without an answer for its period; forwarding goes on.
+    /// A request went without an answer for its period, a probe over IKE for its retry time, or user data for too long; forwarding goes on.
     Suspect {
         /// What is known.
         evidence: Evidence,
@@ -54,6 +54,21 @@ pub enum Event {
         /// The silent path.
         path: Path,
     },
+    /// A probe over IKE is due.
+    DpdProbe {
+        /// Its number since the peer was last heard, from 1.
+        attempt: u16,
+    },
+    /// IKE was heard again after a probe.
+    DpdAnswered,
+    /// A probe over IKE was without an answer for its time.
+    DpdMiss {
+        /// How many there are since the peer was last heard.
+        misses: u16,
+    },
+    /// User data left and none came in for the time that was set, although the peer answers over IKE: the child SA is to be made anew.
+    /// Repeated after each further such time.
+    NoData,
     /// The preferred remote answered without a miss for as long as asked. Repeated as long as that goes on.
     PreferredSteady {
         /// The path to it.

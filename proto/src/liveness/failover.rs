@@ -233,7 +233,13 @@ impl Failover {
                     self.resolve_preferred();
                 }
             }
-            Event::Probing { .. } | Event::Suspect { .. } | Event::Recovered { .. } => {}
+            Event::Probing { .. }
+            | Event::Suspect { .. }
+            | Event::Recovered { .. }
+            | Event::DpdProbe { .. }
+            | Event::DpdAnswered
+            | Event::DpdMiss { .. }
+            | Event::NoData => {}
         }
     }
 

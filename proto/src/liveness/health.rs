@@ -7,7 +7,7 @@
 //! | Suspect | Up | Up | | Down |
 //! | Down (unanswered) | Up; with damping Probing | Up; with damping nothing | | |
 //!
-//! Down for any other reason ends with that reason only, in [`Health::start`].
+//! A fresh IKE message ends a suspicion that has no other ground than IKE's silence. Down for any other reason ends with that reason only, in [`Health::start`].
 
 use std::time::Instant;
 
@@ -61,6 +61,14 @@ pub enum DownReason {
     NoSa,
     /// The SA reached a hard limit (RFC 4301 section 4.4.2.1) and there is no other.
     SaExpired,
+    /// No probe over IKE was answered (RFC 7296 section 2.4).
+    DpdTimeout,
+    /// The IKE SA ended, by the peer's doing or for want of an answer.
+    IkeDown,
+    /// The operator had the SAs deleted.
+    Cleared,
+    /// No user data passed for the time that was set.
+    Idle,
 }
 
 impl DownReason {
@@ -74,6 +82,10 @@ impl DownReason {
             Self::DeviceGone => "device_gone",
             Self::NoSa => "no_sa",
             Self::SaExpired => "sa_expired",
+            Self::DpdTimeout => "dpd_timeout",
+            Self::IkeDown => "ike_down",
+            Self::Cleared => "cleared",
+            Self::Idle => "idle",
         }
     }
 }
@@ -151,6 +163,15 @@ pub struct Health {
 }
 
 impl Health {
+    /// A tunnel that is down for want of an SA, until [`Self::start`].
+    #[must_use]
+    pub fn without_sa(damping: Option<u8>, now: Instant) -> Self {
+        Self {
+            state: State::Down(DownReason::NoSa),
+            ..Self::new(Initial::Probing, damping, now)
+        }
+    }
+
     /// A tunnel that starts in `initial`; `damping` is the first hold count (the retries), or `None` for none.
     #[must_use]
     pub fn new(initial: Initial, damping: Option<u8>, now: Instant) -> Self {
@@ -174,7 +195,7 @@ impl Health {
         self.since
     }
 
-    /// When an answer or authenticated user data last proved the peer alive.
+    /// When an answer, authenticated user data or a fresh IKE message last proved the peer alive.
     #[must_use]
     pub fn last_proof(&self) -> Option<Instant> {
         self.last_proof
@@ -227,6 +248,29 @@ impl Health {
             State::Up | State::Suspect => true,
             State::Probing | State::Down(DownReason::KeepaliveUnanswered) => self.damping.is_none(),
             State::Down(_) => false,
+        }
+    }
+
+    /// Takes a fresh IKE message: the peer lives, which says nothing about data. `ends_suspicion` tells that nothing else is held against it.
+    pub fn handle_alive(&mut self, now: Instant, ends_suspicion: bool) -> Option<Transition> {
+        match self.state {
+            State::Suspect if ends_suspicion => {
+                self.last_proof = Some(now);
+                self.enter(now, State::Up)
+            }
+            State::Probing | State::Up | State::Suspect => {
+                self.last_proof = Some(now);
+                None
+            }
+            State::Down(_) => None,
+        }
+    }
+
+    /// Takes that data is supposed to pass, without a proof.
+    pub fn handle_supposed(&mut self, now: Instant) -> Option<Transition> {
+        match self.state {
+            State::Probing => self.enter(now, State::Up),
+            State::Up | State::Suspect | State::Down(_) => None,
         }
     }
 
@@ -341,6 +385,10 @@ mod tests {
             DownReason::DeviceGone,
             DownReason::NoSa,
             DownReason::SaExpired,
+            DownReason::DpdTimeout,
+            DownReason::IkeDown,
+            DownReason::Cleared,
+            DownReason::Idle,
         ];
         for reason in reasons {
             let mut health = Health::new(Initial::Up, None, now);
@@ -350,6 +398,7 @@ mod tests {
             );
             assert_eq!(health.handle_proof(now), None);
             assert_eq!(health.handle_inbound(now), None);
+            assert_eq!(health.handle_alive(now, true), None);
             assert_eq!(health.last_proof(), None);
             assert_eq!(health.handle_exhausted(now), None);
             assert_eq!(

@@ -2,17 +2,20 @@
 //!
 //! Who drives what: the worker that forwards a tunnel owns its [`Liveness`] (requests, answers, verdict) and its [`Answerer`]
 //! (the peer's requests). The control plane owns the tunnel's [`Failover`] (which remote is tried, names, failback): it feeds
-//! it the events that the worker posts and hands the worker the addresses that come out. Inside ESP, [`answer_echo`] answers the
+//! it the events that the worker posts and hands the worker the addresses that come out. Where IKE makes the SAs, the worker tells its
+//! [`Liveness`] when there is one, and carries its probes to IKE and IKE's signs of life back. Inside ESP, [`answer_echo`] answers the
 //! peer's echo probes, and [`Warm`] and [`IdleTimer`] fill silences; neither of the two proves anything.
 //!
 //! ```text
 //! worker:  Liveness ──poll_event──▶ Exhausted, Up, Down, PreferredSteady … ──▶ control: Failover
+//!          Liveness ──Transmit::IkeProbe──▶ IKE ──handle_established, handle_alive, handle_down──▶ Liveness
 //!          Liveness ◀──set_path, probe_preferred────────────────────────────── Use, ProbePreferred
 //!                                                              resolver ◀────── Resolve, handle_resolved
 //! ```
 
 mod answerer;
 mod config;
+mod dpd;
 mod echo;
 mod event;
 mod failover;
@@ -20,10 +23,13 @@ mod gre_keepalive;
 mod health;
 mod idle;
 mod inner;
+mod no_data;
 mod pace;
+mod prober;
 mod proof;
 mod requests;
 mod sender;
+mod status;
 mod tunnel;
 mod warm;
 
@@ -38,6 +44,7 @@ pub use answerer::{
     Answerer, Dialect, REPLY_OCTETS_MAX, RateLimit, Reply, Request, classify_request,
 };
 pub use config::{Keepalive, LivenessConfig, Probe};
+pub use dpd::{Dpd, DpdConfig, DpdMode, DpdStatus, DpdTick};
 pub use echo::answer as answer_echo;
 pub use event::{Event, Evidence};
 pub use failover::{Action, Failover, FailoverState, Resolution, ResolveFailure};
@@ -45,9 +52,10 @@ pub use gre_keepalive::{Codec, REQUEST_OCTETS_MAX};
 pub use health::{DownReason, Health, Initial, State, Transition};
 pub use idle::IdleTimer;
 pub use pace::{Pace, worst_case};
-pub use requests::Transmit;
+pub use requests::{KeepaliveRequest, Transmit};
 pub use sender::{Answer, RoundTrip, RoundTrips, Sender, Statistics, Tick, Verdict};
-pub use tunnel::{Liveness, Status};
+pub use status::{Proof, Status};
+pub use tunnel::Liveness;
 pub use warm::{Warm, WarmConfig, WarmKind, WarmPacket, is_warm};
 
 /// The outer addresses of a tunnel, of one family.

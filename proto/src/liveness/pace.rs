@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How far a timer may be late by the scheduler's doing before a worst case no longer holds.
-const SCHEDULING_SLACK: Duration = Duration::from_millis(10);
+pub(super) const SCHEDULING_SLACK: Duration = Duration::from_millis(10);
 
 /// How often requests are sent, and how many may stay without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,18 @@ use crate::wire::gre;
 const OCTETS_MAX: usize = PROBE_OCTETS_MAX;
 const _: () = assert!(OCTETS_MAX >= REQUEST_OCTETS_MAX);
 
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// A request through the tunnel.
+    Keepalive(KeepaliveRequest),
+    /// A probe over IKE (RFC 7296 section 2.4): whatever request is without an answer once more, or an empty INFORMATIONAL.
+    IkeProbe,
+}
+
 /// A keepalive request to encapsulate and send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
+pub struct KeepaliveRequest {
     /// Where to: the tunnel's remote, or the preferred one that is probed beside it.
     pub path: Path,
     /// Whether it goes to the preferred remote beside the one in use.
@@ -28,7 +37,7 @@ pub struct Transmit {
     len: usize,
 }
 
-impl Transmit {
+impl KeepaliveRequest {
     /// The inner packet: the payload of the GRE or the ESP packet to send.
     #[must_use]
     pub fn inner(&self) -> &[u8] {
@@ -41,6 +50,7 @@ impl Transmit {
 pub(super) enum Requests {
     Gre(Codec),
     Echo(EchoCodec),
+    None,
 }
 
 impl Requests {
@@ -48,7 +58,7 @@ impl Requests {
     pub(super) fn new(config: &LivenessConfig, key: &Secret<16>) -> Self {
         match config.probe {
             Probe::GreKeepalive => {
-                let has_payload = config.keepalive.is_some_and(|keepalive| keepalive.payload);
+                let has_payload = config.keepalive.unwrap_or_default().payload;
                 let mac = has_payload.then(|| SipHash24::new(key));
                 Self::Gre(Codec::new(config.key_in, config.tunnel_id, mac))
             }
@@ -56,6 +66,7 @@ impl Requests {
                 let mac = SipHash24::new(key);
                 Self::Echo(EchoCodec::new(source, target, config.tunnel_id, mac))
             }
+            Probe::None => Self::None,
         }
     }
 
@@ -66,7 +77,7 @@ impl Requests {
         is_preferred: bool,
         seq: u32,
         time_us: u32,
-    ) -> Transmit {
+    ) -> KeepaliveRequest {
         let mut octets = [0; OCTETS_MAX];
         let (len, protocol, tos) = match self {
             Self::Gre(codec) => {
@@ -84,8 +95,9 @@ impl Requests {
                 let len = codec.request(seq, time_us, &mut octets);
                 (len, protocol, codec.tos())
             }
+            Self::None => (0, 0, 0),
         };
-        Transmit {
+        KeepaliveRequest {
             path,
             is_preferred,
             protocol,
@@ -99,7 +111,7 @@ impl Requests {
     pub(super) fn gre_answer(&self, header: &gre::Header, body: &[u8]) -> Option<Answer> {
         match self {
             Self::Gre(codec) => codec.answer(header, body),
-            Self::Echo(_) => None,
+            Self::Echo(_) | Self::None => None,
         }
     }
 
@@ -107,7 +119,7 @@ impl Requests {
     #[inline]
     pub(super) fn echo_answer(&self, inner: &[u8]) -> Result<Option<Answer>, DropReason> {
         match self {
-            Self::Gre(_) => Ok(None),
+            Self::Gre(_) | Self::None => Ok(None),
             Self::Echo(codec) => codec.answer(inner),
         }
     }

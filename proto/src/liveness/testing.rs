@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::Path;
+use super::{KeepaliveRequest, Liveness, Path, Transmit};
 
 /// A point in time to count from.
 #[expect(
@@ -16,6 +16,17 @@ pub(crate) fn epoch() -> Instant {
 
 pub(super) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+/// What a tunnel without IKE has to send.
+pub(super) fn requests(liveness: &mut Liveness) -> Vec<KeepaliveRequest> {
+    let request = |transmit| match transmit {
+        Transmit::Keepalive(request) => request,
+        Transmit::IkeProbe => panic!("there is no IKE to probe"),
+    };
+    std::iter::from_fn(|| liveness.poll_transmit())
+        .map(request)
+        .collect()
 }
 
 pub(super) fn path(local: &str, remote: &str) -> Path {

@@ -1,9 +1,12 @@
 //! The liveness of one tunnel, as the worker that forwards it drives it.
 //!
 //! One turn of the worker: every datagram that arrived goes through [`Liveness::handle_answer`], or, after ESP,
-//! [`Liveness::handle_echo_reply`], and a batch with authenticated user data is told to [`Liveness::handle_inbound`]; when
-//! [`Liveness::poll_timeout`] is due, [`Liveness::handle_timeout`]; then [`Liveness::poll_transmit`] and [`Liveness::poll_event`]
-//! until `None`. Each packet asks [`Liveness::may_forward`].
+//! [`Liveness::handle_echo_reply`], and a batch with authenticated user data is told to [`Liveness::handle_inbound`], one that leaves to
+//! [`Liveness::handle_outbound`]; when [`Liveness::poll_timeout`] is due, [`Liveness::handle_timeout`]; then
+//! [`Liveness::poll_transmit`] and [`Liveness::poll_event`] until `None`. Each packet asks [`Liveness::may_forward`].
+
+mod judge;
+mod over_ike;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,60 +14,15 @@ use std::time::{Duration, Instant};
 
 use adit_crypto::Secret;
 
-use super::config::LivenessConfig;
+use super::config::{LivenessConfig, Probe};
 use super::health::{DownReason, Health, Initial, State, Transition};
-use super::requests::{Requests, Transmit};
-use super::sender::{Answer, RoundTrip, Sender, Statistics, Tick, Verdict};
-use super::{Event, Evidence, Path};
+use super::no_data::NoData;
+use super::prober::{Asks, Preferred, Prober};
+use super::requests::{KeepaliveRequest, Requests, Transmit};
+use super::sender::RoundTrip;
+use super::{Dpd, Event, Evidence, Path, Proof, Status};
 use crate::counters::DropReason;
 use crate::wire::gre;
-
-/// A tunnel's liveness at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The state.
-    pub state: State,
-    /// When it began.
-    pub since: Instant,
-    /// When an answer or authenticated user data last proved the peer alive.
-    pub last_proof: Option<Instant>,
-    /// Answers that damping still waits for.
-    pub answers_to_come: Option<u16>,
-    /// The addresses in use.
-    pub path: Option<Path>,
-    /// Requests over that path, if any are sent.
-    pub statistics: Option<Statistics>,
-    /// The preferred remote, while it is probed beside the one in use.
-    pub preferred: Option<(Path, Statistics)>,
-}
-
-#[derive(Debug)]
-struct Prober {
-    path: Path,
-    sender: Sender,
-    /// Number and time of the request to transmit.
-    due: Option<(u32, Instant)>,
-}
-
-impl Prober {
-    fn handle_timeout(&mut self, now: Instant, next_seq: &mut u32) -> Option<Verdict> {
-        match self.sender.handle_timeout(now, next_seq) {
-            Tick::Idle => None,
-            Tick::Send { seq, verdict } => {
-                self.due = Some((seq, now));
-                Some(verdict)
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Preferred {
-    prober: Prober,
-    /// How long it must answer without a miss.
-    steady: Duration,
-    steady_since: Option<Instant>,
-}
 
 /// Requests, answers and verdict of one tunnel.
 #[derive(Debug)]
@@ -75,18 +33,38 @@ pub struct Liveness {
     is_forwarding: bool,
     path: Option<Path>,
     suspended: Option<DownReason>,
+    /// Why a tunnel with IKE has no SA.
+    lacks_sa: Option<DownReason>,
     current: Option<Prober>,
     preferred: Option<Preferred>,
     health: Health,
+    proof: Option<Proof>,
+    dpd: Option<Dpd>,
+    is_ike_probe_due: bool,
+    no_data: Option<NoData>,
+    /// A keepalive request was without an answer for its period, and nothing came since.
+    has_missed: bool,
+    /// A deadline came nearer since the last turn.
+    is_deadline_nearer: bool,
+    /// Between which addresses GRE is, where these are not the outer ones.
+    gre_ends: Option<Path>,
     next_seq: u32,
     events: VecDeque<Event>,
 }
 
 impl Liveness {
-    /// A tunnel that starts at `now` over `path`, or probing in vain until it has one; `key` is the secret of this run.
+    /// A tunnel that starts at `now` over `path`, or probing in vain until it has one, or, with IKE, down until
+    /// [`Self::handle_established`]; `key` is the secret of this run.
     #[must_use]
     pub fn new(config: LivenessConfig, key: &Secret<16>, path: Option<Path>, now: Instant) -> Self {
-        let damping = config.keepalive.filter(|_| config.damping);
+        let damping = config.requests().filter(|_| config.damping);
+        let damping = damping.map(|keepalive| keepalive.pace.retries());
+        let dpd = config.dpd.filter(|_| config.has_ike);
+        let health = if config.has_ike {
+            Health::without_sa(damping, now)
+        } else {
+            Health::new(Initial::Probing, damping, now)
+        };
         let mut liveness = Self {
             requests: Requests::new(&config, key),
             config,
@@ -94,17 +72,23 @@ impl Liveness {
             is_forwarding: false,
             path,
             suspended: None,
+            lacks_sa: config.has_ike.then_some(DownReason::NoSa),
             current: None,
             preferred: None,
-            health: Health::new(
-                Initial::Probing,
-                damping.map(|keepalive| keepalive.pace.retries()),
-                now,
-            ),
+            health,
+            proof: None,
+            dpd: dpd.map(|dpd| Dpd::new(dpd, now)),
+            is_ike_probe_due: false,
+            no_data: dpd.and_then(|dpd| dpd.no_data).map(NoData::new),
+            has_missed: false,
+            is_deadline_nearer: false,
+            gre_ends: None,
             next_seq: 0,
             events: VecDeque::new(),
         };
-        liveness.start(now);
+        if liveness.lacks_sa.is_none() {
+            liveness.start(now);
+        }
         liveness
     }
 
@@ -115,21 +99,24 @@ impl Liveness {
         self.is_forwarding
     }
 
-    /// When [`Self::handle_timeout`] is due; `None` without keepalives, without an address and while suspended.
+    /// When [`Self::handle_timeout`] is due, possibly before that; `None` without keepalives and dead peer detection, without an address,
+    /// without an SA and while suspended.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let current = self.current.iter();
         let preferred = self.preferred.iter().map(|preferred| &preferred.prober);
-        current
-            .chain(preferred)
-            .map(|prober| prober.sender.poll_timeout())
-            .min()
+        let requests = current.chain(preferred).filter_map(Prober::poll_timeout);
+        let dpd = self.dpd.as_ref().and_then(Dpd::poll_timeout);
+        let no_data = self.no_data.as_ref().and_then(NoData::poll_timeout);
+        requests.chain(dpd).chain(no_data).min()
     }
 
     /// Sends and judges what is due. Every datagram that had arrived must have been handled before.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick_current(now);
         self.tick_preferred(now);
+        self.tick_dpd(now);
+        self.tick_no_data(now);
     }
 
     /// Takes a GRE packet from `source`, before its checksum, sequence number and key are looked at; `body` is what follows the
@@ -145,7 +132,7 @@ impl Liveness {
         header: &gre::Header,
         body: &[u8],
     ) -> Result<Option<RoundTrip>, DropReason> {
-        if self.config.keepalive.is_none() {
+        if !self.has_requests() {
             return Ok(None);
         }
         match self.requests.gre_answer(header, body) {
@@ -167,7 +154,7 @@ impl Liveness {
         now: Instant,
         inner: &[u8],
     ) -> Result<Option<RoundTrip>, DropReason> {
-        if self.config.keepalive.is_none() {
+        if !self.has_requests() {
             return Ok(None);
         }
         match self.requests.echo_answer(inner)? {
@@ -180,49 +167,67 @@ impl Liveness {
     /// round trip. The peer's own probes, warm traffic and dummies are no such data, since a peer that hears nothing sends them
     /// too.
     ///
-    /// Where keepalives ask for answers it counts only after the first one: what came before a restart may come again then, and an answer
-    /// is to a request of this run. It counts for no hold of damping: with damping, a tunnel that is not forwarding hears answers only. Called once a batch;
-    /// while up with no request on its way it costs a store.
+    /// Where keepalives ask for answers and the SA's keys outlive a restart, so without IKE, it counts only after the first one: what came
+    /// before a restart may come again then, and an answer is to a request of this run. It counts for no hold of damping: with damping, a
+    /// tunnel that is not forwarding hears answers only. Called once a batch; while up with no request on its way it costs a store or two.
     #[inline]
     pub fn handle_inbound(&mut self, now: Instant) {
-        if self.config.keepalive.is_some() && self.health.last_proof().is_none() {
+        if !self.config.has_ike
+            && self.config.requests().is_some()
+            && self.health.last_proof().is_none()
+        {
             return;
         }
-        let is_waiting = self
-            .current
-            .as_ref()
-            .is_some_and(|prober| prober.sender.first_unanswered().is_some());
-        if is_waiting || self.health.state() != State::Up {
-            self.take_inbound(now);
-        } else {
-            self.health.handle_inbound(now);
+        if !self.is_settled() {
+            return self.take_inbound(now);
+        }
+        self.health.handle_inbound(now);
+        self.stamp_inbound(now);
+    }
+
+    /// Takes that user data was sent, not the tunnel's own requests or what fills its silences. Called once a batch.
+    #[inline]
+    pub fn handle_outbound(&mut self, now: Instant) {
+        if let Some(dpd) = &mut self.dpd {
+            self.is_deadline_nearer |= dpd.handle_outbound(now);
+        }
+        if let Some(no_data) = &mut self.no_data
+            && self.is_forwarding
+        {
+            self.is_deadline_nearer |= no_data.handle_outbound(now);
         }
     }
 
     /// The next request to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if std::mem::take(&mut self.is_ike_probe_due) {
+            return Some(Transmit::IkeProbe);
+        }
         if let Some(prober) = &mut self.current
             && let Some((seq, sent)) = prober.due.take()
         {
             let path = prober.path;
-            return Some(self.transmit(path, false, seq, sent));
+            let request = self.request(path, false, seq, sent);
+            return Some(Transmit::Keepalive(request));
         }
         let prober = &mut self.preferred.as_mut()?.prober;
         let (seq, sent) = prober.due.take()?;
         let path = prober.path;
-        Some(self.transmit(path, true, seq, sent))
+        Some(Transmit::Keepalive(self.request(path, true, seq, sent)))
     }
 
-    /// Whether [`Self::poll_event`] has one.
+    /// Whether [`Self::poll_event`] has an event, or [`Self::poll_timeout`] came nearer since that was last asked in vain.
     #[inline]
     #[must_use]
-    pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
+    pub fn needs_turn(&self) -> bool {
+        self.is_deadline_nearer || !self.events.is_empty()
     }
 
     /// What happened, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        self.is_deadline_nearer &= event.is_some();
+        event
     }
 
     /// Moves the tunnel to other addresses, or takes it down for want of any. The new remote has one detection time, and its
@@ -236,14 +241,16 @@ impl Liveness {
         let had_address = self.path.is_some();
         self.path = path;
         let preferred = self.preferred.take().map(|preferred| preferred.prober);
-        if self.suspended.is_some() {
+        if self.suspended.is_some() || self.lacks_sa.is_some() {
             return;
         }
         match path {
             Some(path) if had_address => {
+                let is_proven = self.proof.is_some();
                 self.current = preferred
                     .filter(|prober| prober.path == path)
-                    .or_else(|| self.prober(path, now));
+                    .or_else(|| self.prober(path, now))
+                    .filter(|prober| prober.asks == Asks::Always || !is_proven);
             }
             Some(_) => self.start(now),
             None => self.take_down(now, DownReason::NoAddress),
@@ -251,9 +258,10 @@ impl Liveness {
     }
 
     /// Probes the preferred remote beside the one in use, until the tunnel moves or goes down; [`Event::PreferredSteady`] tells
-    /// when it has answered for `steady` without a miss. Does nothing for the path in use, or while the tunnel is not forwarding.
+    /// when it has answered for `steady` without a miss. Does nothing for the path in use, while the tunnel is not forwarding, or with IKE:
+    /// there is no SA with that remote.
     pub fn probe_preferred(&mut self, now: Instant, path: Path, steady: Duration) {
-        if !self.is_forwarding || self.path == Some(path) {
+        if !self.is_forwarding || self.config.has_ike || self.path == Some(path) {
             return;
         }
         if self
@@ -276,10 +284,14 @@ impl Liveness {
         self.take_down(now, reason);
     }
 
-    /// Ends [`Self::suspend`]: the tunnel starts as at first.
+    /// Ends [`Self::suspend`]: the tunnel starts as at first, if it has an SA.
     pub fn resume(&mut self, now: Instant) {
-        if self.suspended.take().is_some() {
-            self.start(now);
+        if self.suspended.take().is_none() {
+            return;
+        }
+        match self.lacks_sa {
+            Some(reason) => self.take_down(now, reason),
+            None => self.start(now),
         }
     }
 
@@ -308,141 +320,86 @@ impl Liveness {
             statistics: self
                 .current
                 .as_ref()
+                .filter(|prober| prober.asks == Asks::Always)
                 .map(|prober| prober.sender.statistics()),
             preferred: preferred.map(|prober| (prober.path, prober.sender.statistics())),
+            proof: self.proof,
+            dpd: self.dpd.as_ref().map(Dpd::status),
         }
+    }
+
+    fn has_requests(&self) -> bool {
+        self.config.has_ike || self.config.keepalive.is_some()
     }
 
     fn start(&mut self, now: Instant) {
         let evidence = self.evidence(now, self.first_unanswered());
         self.preferred = None;
+        self.has_missed = false;
+        self.proof = None;
         self.current = self.path.and_then(|path| self.prober(path, now));
-        let transition = match (self.path, self.config.keepalive) {
+        if let Some(dpd) = &mut self.dpd {
+            dpd.start(now);
+        }
+        let transition = match (self.path, self.config.requests()) {
             (None, _) => self.health.start(now, Initial::Probing),
-            (Some(_), None) => self.health.start(now, Initial::Up),
             (Some(_), Some(_)) => self.health.start(now, self.config.initial),
+            (Some(_), None) if self.current.is_some() => self.health.start(now, Initial::Probing),
+            (Some(_), None) => {
+                self.proof = self.config.has_ike.then_some(Proof::None);
+                self.health.start(now, Initial::Up)
+            }
         };
         self.note(transition, evidence);
     }
 
     fn take_down(&mut self, now: Instant, reason: DownReason) {
-        let evidence = self.evidence(now, self.first_unanswered());
+        self.go_down(now, reason, self.first_unanswered());
+    }
+
+    fn go_down(&mut self, now: Instant, reason: DownReason, first_unanswered: Option<Instant>) {
+        let evidence = self.evidence(now, first_unanswered);
         self.current = None;
         self.preferred = None;
+        self.has_missed = false;
+        self.proof = None;
+        self.is_ike_probe_due = false;
+        if let Some(dpd) = &mut self.dpd {
+            dpd.stop();
+        }
+        if let Some(no_data) = &mut self.no_data {
+            no_data.reset();
+        }
         let transition = self.health.take_down(now, reason);
         self.note(transition, evidence);
     }
 
     fn prober(&self, path: Path, now: Instant) -> Option<Prober> {
-        self.config.keepalive.map(|keepalive| Prober {
-            path,
-            sender: Sender::new(keepalive.pace, now),
-            due: None,
-        })
-    }
-
-    fn tick_current(&mut self, now: Instant) {
-        let Some(prober) = &mut self.current else {
-            return;
-        };
-        let path = prober.path;
-        let Some(verdict) = prober.handle_timeout(now, &mut self.next_seq) else {
-            return;
-        };
-        match verdict {
-            Verdict::Clear | Verdict::Withheld => {}
-            Verdict::Missed => {
-                let evidence = self.evidence(now, self.first_unanswered());
-                let transition = self.health.handle_miss(now);
-                self.note(transition, evidence);
+        match self.config.requests() {
+            Some(keepalive) => Some(Prober::keepalive(path, keepalive.pace, now)),
+            None if self.config.has_ike && self.config.probe != Probe::None => {
+                Some(Prober::proof(path, now))
             }
-            Verdict::Exhausted { first_unanswered } => {
-                let evidence = self.evidence(now, Some(first_unanswered));
-                let transition = self.health.handle_exhausted(now);
-                self.note(transition, evidence);
-                self.preferred = None;
-                self.events.push_back(Event::Exhausted { path });
-            }
+            None => None,
         }
     }
 
-    fn tick_preferred(&mut self, now: Instant) {
-        let Some(preferred) = &mut self.preferred else {
-            return;
-        };
-        let path = preferred.prober.path;
-        let verdict = preferred.prober.handle_timeout(now, &mut self.next_seq);
-        match verdict {
-            None | Some(Verdict::Withheld) => {}
-            Some(Verdict::Clear) => {
-                let is_steady = preferred
-                    .steady_since
-                    .is_some_and(|since| now.saturating_duration_since(since) >= preferred.steady);
-                if is_steady {
-                    self.events.push_back(Event::PreferredSteady { path });
-                }
-            }
-            Some(Verdict::Missed) => preferred.steady_since = None,
-            Some(Verdict::Exhausted { .. }) => {
-                preferred.steady_since = None;
-                self.events.push_back(Event::PreferredSilent { path });
-            }
-        }
-    }
-
-    fn take_inbound(&mut self, now: Instant) {
-        if self.path.is_none() || !self.health.hears_data() {
-            return;
-        }
-        let evidence = self.evidence(now, self.first_unanswered());
-        if let Some(prober) = &mut self.current {
-            prober.sender.handle_life();
-        }
-        let transition = self.health.handle_inbound(now);
-        self.note(transition, evidence);
-    }
-
-    /// Takes an answer from `source`, or from whichever remote was asked.
-    fn take_answer(
-        &mut self,
-        now: Instant,
-        source: Option<IpAddr>,
-        answer: Answer,
-    ) -> Result<RoundTrip, DropReason> {
-        let evidence = self.evidence(now, self.first_unanswered());
-        let is_from = |prober: &Prober| source.is_none_or(|source| source == prober.path.remote);
-        if let Some(prober) = &mut self.current
-            && is_from(prober)
-        {
-            match prober.sender.handle_answer(now, answer) {
-                Ok(round_trip) => {
-                    let transition = self.health.handle_proof(now);
-                    self.note(transition, evidence);
-                    return Ok(round_trip);
-                }
-                Err(reason) if source.is_some() => return Err(reason),
-                Err(_) => {}
-            }
-        }
-        if let Some(preferred) = &mut self.preferred
-            && is_from(&preferred.prober)
-        {
-            let round_trip = preferred.prober.sender.handle_answer(now, answer)?;
-            preferred.steady_since.get_or_insert(now);
-            return Ok(round_trip);
-        }
-        Err(DropReason::KeepaliveStale)
-    }
-
-    fn transmit(&self, path: Path, is_preferred: bool, seq: u32, sent: Instant) -> Transmit {
+    fn request(&self, path: Path, is_preferred: bool, seq: u32, sent: Instant) -> KeepaliveRequest {
         let time = sent.saturating_duration_since(self.epoch).as_micros();
         let [.., a, b, c, d] = time.to_be_bytes();
         let time_us = u32::from_be_bytes([a, b, c, d]);
-        self.requests.transmit(path, is_preferred, seq, time_us)
+        let inner = self.gre_ends.unwrap_or(path);
+        let mut request = self.requests.transmit(inner, is_preferred, seq, time_us);
+        request.path = path;
+        request
     }
 
     fn first_unanswered(&self) -> Option<Instant> {
-        self.current.as_ref()?.sender.first_unanswered()
+        let asking = |prober: &&Prober| prober.asks != Asks::NoLonger;
+        let request = self.current.as_ref().filter(asking);
+        let request = request.and_then(|prober| prober.sender.first_unanswered());
+        let probe = self.dpd.as_ref().and_then(Dpd::first_unanswered);
+        request.into_iter().chain(probe).min()
     }
 
     fn evidence(&self, now: Instant, first_unanswered: Option<Instant>) -> Evidence {

@@ -11,11 +11,11 @@ use core::net::IpAddr;
 
 use super::fragment::Plan;
 use super::header::{self, Outer, Template};
-use super::{Df, DscpOut, Label, Mode, MssClamp, Parameters, Train, Ttl, ecn, mss, mtu};
+use super::{Df, DscpOut, Label, Mode, MssClamp, Parameters, Ports, Train, Ttl, ecn, mss, mtu};
 use crate::counters::DropReason;
 use crate::esp::{self, OutboundSa, Selectors};
 use crate::offload::{Segment, checksum};
-use crate::wire::esp::{NEXT_GRE, NEXT_IPV4, NEXT_IPV6};
+use crate::wire::esp::{NEXT_IPV4, NEXT_IPV6};
 use crate::wire::gre;
 use crate::wire::ip::{FRAGMENT_HEADER, IPV4_OCTETS, IPV6_OCTETS};
 
@@ -131,6 +131,15 @@ impl Encap {
         );
     }
 
+    /// Carries packets this way from now on: what seals them, the ports, and the addresses around GRE in ESP's tunnel mode.
+    pub fn set_mode(&mut self, mode: Mode, udp: Option<Ports>, gre_ends: Option<(IpAddr, IpAddr)>) {
+        self.parameters.mode = mode;
+        self.parameters.udp = udp;
+        self.parameters.gre_ends = gre_ends;
+        self.protocol = header::protocol(&self.parameters);
+        self.set_remote(self.parameters.local, self.parameters.remote);
+    }
+
     /// Outer packets above this many octets are fragmented or dropped; less than 68 or 1280 counts as that.
     pub fn set_path_mtu(&mut self, octets: u16) {
         self.path_mtu = usize::from(octets);
@@ -147,9 +156,9 @@ impl Encap {
         self.parameters.tfc_octets = octets;
     }
 
-    /// Seals with this association from now on; without one nothing leaves a tunnel that asks for ESP.
-    pub fn set_sa(&mut self, sa: Option<OutboundSa>) {
-        self.sa = sa;
+    /// Seals with this association from now on, and gives the one before; without one nothing leaves a tunnel that asks for ESP.
+    pub fn set_sa(&mut self, sa: Option<OutboundSa>) -> Option<OutboundSa> {
+        std::mem::replace(&mut self.sa, sa)
     }
 
     /// What the tunnel carries.
@@ -206,7 +215,7 @@ impl Encap {
     #[inline]
     pub(super) fn content(&self, protocol: u16, octets: usize) -> Content {
         let (has_gre, next_header) = match self.parameters.mode {
-            Mode::Gre | Mode::GreEsp(_) => (true, NEXT_GRE),
+            Mode::Gre | Mode::GreEsp(_) => (true, self.template.gre_next_header),
             Mode::Esp(_) if protocol == gre::PROTOCOL_IPV4 => (false, NEXT_IPV4),
             Mode::Esp(_) => (false, NEXT_IPV6),
         };
@@ -268,7 +277,7 @@ impl Encap {
     /// Octets of the ESP payload: what is before the content, the content, TFC padding.
     #[inline]
     fn payload_octets(&self, content: &Content) -> usize {
-        let octets = content.at - self.template.gre_at + content.octets;
+        let octets = content.at - self.template.payload_at + content.octets;
         match self.parameters.mode {
             Mode::Esp(_) => octets.max(usize::from(self.parameters.tfc_octets)),
             Mode::Gre | Mode::GreEsp(_) => octets,
@@ -363,6 +372,9 @@ impl Encap {
         if let Some(inner) = out.get_mut(content.at..end) {
             write(inner);
         }
+        if content.at > self.template.payload_at {
+            self.template.write_ends(out, end, outer);
+        }
         if content.has_gre
             && let Some(gre) = out.get_mut(self.template.gre_at..end)
         {
@@ -378,7 +390,7 @@ impl Encap {
     #[inline]
     fn seal(&mut self, out: &mut [u8], content: Content) -> Result<(), DropReason> {
         let payload = self.payload_octets(&content);
-        let padding = content.at + content.octets..self.template.gre_at + payload;
+        let padding = content.at + content.octets..self.template.payload_at + payload;
         if let Some(padding) = out.get_mut(padding) {
             padding.fill(0);
         }

@@ -6,13 +6,16 @@ use core::net::IpAddr;
 use super::{Mode, Parameters, Ports, mtu};
 use crate::esp;
 use crate::offload::checksum;
-use crate::wire::esp::IP_PROTOCOL as ESP_PROTOCOL;
+use crate::wire::esp::{IP_PROTOCOL as ESP_PROTOCOL, NEXT_GRE, NEXT_IPV4, NEXT_IPV6};
 use crate::wire::gre;
 use crate::wire::ip::{self, DONT_FRAGMENT, IPV4_OCTETS, IPV6_OCTETS, OuterHeader};
 use crate::wire::natt::{UDP_OCTETS, UDP_PROTOCOL};
 
 /// Octets of the largest template.
-const TEMPLATE_OCTETS: usize = IPV6_OCTETS + UDP_OCTETS + 16 + gre::MAX_OCTETS;
+const TEMPLATE_OCTETS: usize = IPV6_OCTETS + UDP_OCTETS + esp::PREFIX_OCTETS_MAX + gre::MAX_OCTETS;
+
+/// TTL of an IP header that never leaves ESP.
+const ENDS_TTL: u8 = 64;
 
 /// What the outer header of one packet says.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +35,14 @@ pub(super) struct Template {
     pub(super) ip_octets: usize,
     /// Of the outer IP and UDP headers.
     pub(super) outer_octets: usize,
-    /// Where the GRE header is, or would be.
+    /// Where the payload of ESP is, or would be.
+    pub(super) payload_at: usize,
+    /// Where the GRE header is, or would be: behind an IP header of its own in ESP's tunnel mode.
     pub(super) gre_at: usize,
+    /// ESP's next header of a packet with GRE.
+    pub(super) gre_next_header: u8,
+    /// The GRE header of tunnel mode with its protocol type 0, and its addresses.
+    ends: Option<(gre::Header, IpAddr, IpAddr)>,
     /// Where the inner packet begins.
     pub(super) inner_at: usize,
     has_udp: bool,
@@ -68,11 +77,14 @@ impl Template {
             }
             outer_octets += UDP_OCTETS;
         }
-        let gre_at = outer_octets + parameters.mode.suite().map_or(0, esp::prefix_octets);
+        let payload_at = outer_octets + parameters.mode.suite().map_or(0, esp::prefix_octets);
         let gre = mtu::gre_header(parameters, 0);
+        let gre_at = payload_at + mtu::ends_octets(parameters);
         let mut inner_at = gre_at;
         if parameters.mode.has_gre() {
-            if let Some(out) = octets.get_mut(gre_at..) {
+            if gre_at == payload_at
+                && let Some(out) = octets.get_mut(gre_at..)
+            {
                 gre.write(out);
             }
             inner_at += gre.octets;
@@ -81,7 +93,14 @@ impl Template {
             octets,
             ip_octets,
             outer_octets,
+            payload_at,
             gre_at,
+            gre_next_header: match gre_at - payload_at {
+                0 => NEXT_GRE,
+                IPV4_OCTETS => NEXT_IPV4,
+                _ => NEXT_IPV6,
+            },
+            ends: mtu::gre_ends(parameters).map(|(local, remote)| (gre, local, remote)),
             inner_at,
             has_udp: parameters.udp.is_some(),
             ip_sum,
@@ -100,6 +119,30 @@ impl Template {
             if let Some(to) = out.get_mut(..headers.len()) {
                 to.copy_from_slice(headers);
             }
+        }
+    }
+
+    /// Writes the headers of GRE in tunnel mode into a packet whose content ends at `end`.
+    #[inline]
+    pub(super) fn write_ends(&self, out: &mut [u8], end: usize, outer: Outer) {
+        let Some((gre, local, remote)) = self.ends else {
+            return;
+        };
+        let header = OuterHeader {
+            source: local,
+            destination: remote,
+            protocol: gre::IP_PROTOCOL,
+            tos: outer.tos,
+            ttl: ENDS_TTL,
+            df: outer.df,
+            payload_octets: low_16(end.saturating_sub(self.gre_at)),
+            id: 0,
+        };
+        if let Some(ip) = out.get_mut(self.payload_at..) {
+            ip::write_header(ip, &header);
+        }
+        if let Some(out) = out.get_mut(self.gre_at..) {
+            gre.write(out);
         }
     }
 

@@ -61,6 +61,9 @@ pub struct Parameters {
     pub mss_clamp: Option<MssClamp>,
     /// What carries the inner packets.
     pub mode: Mode,
+    /// Local and remote address, of one family, of an IP header around GRE in ESP, which then is in tunnel mode; without it GRE is in
+    /// transport mode.
+    pub gre_ends: Option<(IpAddr, IpAddr)>,
     /// The ports of the UDP header behind the outer IP header, where there is one (RFC 3948, 8086).
     pub udp: Option<Ports>,
     /// The least payload of an ESP packet in tunnel mode: shorter ones get TFC padding (RFC 4303 section 2.7), in octets.
@@ -74,7 +77,7 @@ pub enum Mode {
     Gre,
     /// ESP in tunnel mode.
     Esp(Suite),
-    /// GRE in ESP in transport mode.
+    /// GRE in ESP, in transport mode unless it has addresses of its own.
     GreEsp(Suite),
 }
 

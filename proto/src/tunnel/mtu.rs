@@ -1,6 +1,8 @@
 //! What fits: the exact overhead of a tunnel, and the inner MTU that a path leaves.
 
-use super::Parameters;
+use core::net::IpAddr;
+
+use super::{Mode, Parameters};
 use crate::esp;
 use crate::wire::esp::TRAILER_OCTETS;
 use crate::wire::gre;
@@ -36,9 +38,26 @@ fn outer_octets(parameters: &Parameters) -> usize {
 
 fn gre_octets(parameters: &Parameters) -> usize {
     if parameters.mode.has_gre() {
-        gre_header(parameters, 0).octets
+        ends_octets(parameters) + gre_header(parameters, 0).octets
     } else {
         0
+    }
+}
+
+/// The addresses of the IP header around GRE in ESP's tunnel mode.
+pub(super) fn gre_ends(parameters: &Parameters) -> Option<(IpAddr, IpAddr)> {
+    match parameters.mode {
+        Mode::GreEsp(_) => parameters.gre_ends,
+        Mode::Gre | Mode::Esp(_) => None,
+    }
+}
+
+/// Octets of that header.
+pub(super) fn ends_octets(parameters: &Parameters) -> usize {
+    match gre_ends(parameters) {
+        None => 0,
+        Some((IpAddr::V4(_), _)) => IPV4_OCTETS,
+        Some((IpAddr::V6(_), _)) => IPV6_OCTETS,
     }
 }
 
@@ -71,8 +90,8 @@ mod tests {
     use adit_crypto::Suite;
 
     use super::*;
+    use crate::tunnel::Ports;
     use crate::tunnel::tests::parameters;
-    use crate::tunnel::{Mode, Ports};
     use crate::wire::gre::GreKey;
 
     const UDP: Option<Ports> = Some(Ports {

@@ -4,7 +4,7 @@ use super::encap::{Content, Encap, Refused, label, no_room};
 use super::header::Outer;
 use super::{Df, Train};
 use crate::counters::DropReason;
-use crate::wire::esp::{NEXT_DUMMY, NEXT_GRE};
+use crate::wire::esp::NEXT_DUMMY;
 use crate::wire::natt;
 
 impl Encap {
@@ -46,7 +46,7 @@ impl Encap {
             at: self.template.gre_at,
             octets: gre.len(),
             inner_octets: gre.len(),
-            next_header: NEXT_GRE,
+            next_header: self.template.gre_next_header,
             has_gre: false,
         };
         self.put(train, destination, outer, content, |out| {
@@ -67,7 +67,7 @@ impl Encap {
     ) -> Result<usize, Refused> {
         let outer = self.own(0, 0, ttl);
         let content = Content {
-            at: self.template.gre_at,
+            at: self.template.payload_at,
             octets,
             inner_octets: octets,
             next_header: NEXT_DUMMY,

@@ -5,8 +5,10 @@ use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::cli::ike::{clear, debug, rekey};
+use crate::control::ike::{ChildStatus, DpdStatus, IkeStatus};
 use crate::control::report::KeepaliveStatus;
-use crate::control::{Event, TunnelStatus};
+use crate::control::{Event, TraceLine, TunnelStatus, What};
 
 struct Canned {
     _folder: tempfile::TempDir,
@@ -14,7 +16,7 @@ struct Canned {
     client: Client,
 }
 
-/// Gives `answers` in order: one for each request, and all that remain after [`Request::Events`].
+/// Gives `answers` in order: one for each request, and all that remain after [`Request::Events`] and [`Request::Debug`].
 fn daemon(answers: Vec<Response>) -> Canned {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("adit.sock");
@@ -26,7 +28,7 @@ fn daemon(answers: Vec<Response>) -> Canned {
         let mut asked = Vec::new();
         while answers.len() > 0 {
             let request: Request = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            let n = if request == Request::Events {
+            let n = if matches!(request, Request::Events | Request::Debug { .. }) {
                 answers.len()
             } else {
                 1
@@ -84,6 +86,7 @@ fn tunnel() -> TunnelStatus {
             since_last_proof_ms: Some(20_002),
         }),
         esp: None,
+        ike: None,
         segmentation_fallbacks: None,
         offload: [("tso".to_owned(), true), ("uso".to_owned(), false)].into(),
         counters: names(&[
@@ -265,4 +268,183 @@ fn up_says_the_state_that_the_tunnel_then_has() {
     let mut out = Vec::new();
     up(&mut daemon.client, "branch", &mut out).unwrap();
     assert_eq!(text(out), "branch: down for 4.01 s: keepalive-unanswered\n");
+}
+
+fn established() -> IkeStatus {
+    IkeStatus {
+        state: "established".to_owned(),
+        local_id: "a.example".to_owned(),
+        remote_id: Some("b.example".to_owned()),
+        local: Some(([192, 0, 2, 1], 4500).into()),
+        remote: Some(([198, 51, 100, 2], 4500).into()),
+        nat: Some("peer".to_owned()),
+        proposal: Some("aes256gcm16-prfsha384-ecp384".to_owned()),
+        spi_i: Some("1b76cb757f6ad4a1".to_owned()),
+        spi_r: Some("f9bcc697c90a134b".to_owned()),
+        initiator: Some(true),
+        age_ms: Some(7_500_000),
+        rekey_in_ms: Some(192_000),
+        dpd: Some(DpdStatus {
+            mode: "periodic".to_owned(),
+            interval_ms: 10_000,
+            retry_ms: 2_000,
+            attempts: 5,
+            outstanding: 1,
+            sent: 12,
+            answered: 11,
+            next_ms: Some(1_500),
+        }),
+        proof: Some("data".to_owned()),
+        children: vec![ChildStatus {
+            spi_in: 0xc0de_0001,
+            spi_out: 0xc0de_0002,
+            suite: "aes128gcm16".to_owned(),
+            esn: true,
+            mode: "tunnel".to_owned(),
+            age_ms: 60_000,
+            rekey_in_ms: None,
+            local_ts: vec!["10.0.0.0/8".to_owned(), "2001:db8::/32".to_owned()],
+            remote_ts: vec!["10.1.0.0/16[gre]".to_owned()],
+            udp: true,
+        }],
+        rekey_lost_packets: 0,
+        last_error: None,
+    }
+}
+
+fn shown(ike: IkeStatus) -> String {
+    let with_ike = TunnelStatus {
+        keepalive: None,
+        ike: Some(ike),
+        ..tunnel()
+    };
+    let mut daemon = daemon(vec![status_of(vec![with_ike])]);
+    let mut out = Vec::new();
+    status(&mut daemon.client, Some("branch"), false, &mut out).unwrap();
+    text(out)
+}
+
+#[test]
+fn status_says_what_ike_and_dead_peer_detection_know() {
+    let shown = shown(established());
+    let rows: Vec<&str> = shown.lines().skip(8).take(9).collect();
+    assert_eq!(
+        rows,
+        [
+            "  IKE         established for 2 h 5 min, initiated by us, rekeyed in 3 min 12 s",
+            "  identities  we are a.example, the peer is b.example",
+            "  IKE path    192.0.2.1:4500 to 198.51.100.2:4500, a NAT in front of the peer",
+            "  IKE SA      aes256gcm16-prfsha384-ecp384, SPIs 1b76cb757f6ad4a1 (initiator) f9bcc697c90a134b (responder)",
+            "  child SA    aes128gcm16, tunnel mode in UDP, SPI out 0xc0de0002, SPI in 0xc0de0001, for 1 min 0 s",
+            "  selectors   10.0.0.0/8 2001:db8::/32 to 10.1.0.0/16[gre]",
+            "  DPD         periodic after 10.0 s of silence, dead after 5 unanswered at 2.00 s; 12 sent, 11 answered, 1 outstanding, \
+             next in 1.50 s",
+            "  proof       data passed",
+            "  keepalive   off",
+        ]
+    );
+}
+
+#[test]
+fn status_without_an_ike_sa_says_who_is_waited_for_and_what_failed() {
+    let shown = shown(IkeStatus {
+        state: "idle".to_owned(),
+        local_id: "a.example".to_owned(),
+        last_error: Some("peer refused our proposals".to_owned()),
+        rekey_lost_packets: 1,
+        ..IkeStatus::default()
+    });
+    let rows: Vec<&str> = shown.lines().skip(8).take(6).collect();
+    assert_eq!(
+        rows,
+        [
+            "  IKE         idle",
+            "  identities  we are a.example, the peer is anybody who proves it",
+            "  DPD         off",
+            "  rekeys      lost 1 packet",
+            "  IKE error   peer refused our proposals",
+            "  keepalive   off: a dead peer is not noticed",
+        ]
+    );
+}
+
+#[test]
+fn status_for_machines_holds_ike_and_one_without_it_reads() {
+    let with_ike = TunnelStatus {
+        ike: Some(established()),
+        ..tunnel()
+    };
+    let json = serde_json::to_value(&with_ike).unwrap();
+    assert_eq!(json["ike"]["children"][0]["spi_in"], 0xc0de_0001_u32);
+    assert_eq!(json["ike"]["spi_i"], "1b76cb757f6ad4a1");
+    assert_eq!(json["ike"]["dpd"]["interval_ms"], 10_000);
+    assert_eq!(
+        serde_json::from_value::<TunnelStatus>(json).unwrap(),
+        with_ike
+    );
+    let without = serde_json::to_value(tunnel()).unwrap();
+    assert!(without.get("ike").is_none());
+    assert_eq!(
+        serde_json::from_value::<TunnelStatus>(without).unwrap(),
+        tunnel()
+    );
+}
+
+#[test]
+fn clear_and_rekey_ask_for_what_they_say() {
+    let mut daemon = daemon(vec![Response::Done, Response::Done, Response::Done]);
+    let mut out = Vec::new();
+    clear(&mut daemon.client, "branch", &mut out).unwrap();
+    rekey(&mut daemon.client, "branch", What::Ike, &mut out).unwrap();
+    rekey(&mut daemon.client, "branch", What::Child, &mut out).unwrap();
+    assert_eq!(
+        text(out),
+        "\
+branch: its security associations are deleted
+branch: the IKE SA is being replaced; `adit debug branch` shows the exchange
+branch: the child SA is being replaced; `adit debug branch` shows the exchange
+"
+    );
+    let tunnel = || "branch".to_owned();
+    let rekey = |what| Request::Rekey {
+        tunnel: tunnel(),
+        what,
+    };
+    assert_eq!(
+        daemon.asked.join().unwrap(),
+        [
+            Request::Clear { tunnel: tunnel() },
+            rekey(What::Ike),
+            rekey(What::Child)
+        ]
+    );
+}
+
+#[test]
+fn debug_prints_each_line_with_its_time_and_ends_with_the_daemon() {
+    let at = std::time::Instant::now();
+    let line = TraceLine::new(Some("branch"), "→ INFORMATIONAL request 7: no payloads", at);
+    for json in [false, true] {
+        let mut daemon = daemon(vec![
+            Response::Done,
+            Response::Trace(Box::new(line.clone())),
+        ]);
+        let mut out = Vec::new();
+        debug(&mut daemon.client, "branch", json, &mut out).unwrap();
+        let text = text(out);
+        if json {
+            assert_eq!(serde_json::from_str::<TraceLine>(&text).unwrap(), line);
+        } else {
+            assert_eq!(text, format!("{} {}\n", line.time, line.line));
+        }
+    }
+}
+
+#[test]
+fn debug_of_a_tunnel_without_ike_is_the_daemons_refusal() {
+    let mut daemon = daemon(vec![Response::Refused(
+        "tunnel \"x\" has no IKE".to_owned(),
+    )]);
+    let error = debug(&mut daemon.client, "x", false, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "tunnel \"x\" has no IKE");
 }

@@ -54,14 +54,14 @@ pub(in crate::config) fn static_sas(table: &Table, folder: &Path) -> Option<Stat
     Some(StaticSas {
         out: OutSa {
             spi: out.value("spi").narrow()?,
-            key_file: key_file(&out, folder)?,
+            key_file: key_file(&out, "key-file", folder)?,
             esn: flag(&out, "esn"),
             soft: limits(&out, "soft"),
             hard: limits(&out, "hard"),
         },
         inbound: InSa {
             spi: inbound.value("spi").narrow()?,
-            key_file: key_file(&inbound, folder)?,
+            key_file: key_file(&inbound, "key-file", folder)?,
             esn: flag(&inbound, "esn"),
             replay_window: inbound.value("replay-window").narrow()?,
             hard: limits(&inbound, "hard"),
@@ -70,8 +70,8 @@ pub(in crate::config) fn static_sas(table: &Table, folder: &Path) -> Option<Stat
 }
 
 /// The path without `.`, so that one file has one name wherever no link is in the way.
-fn key_file(sa: &Table, folder: &Path) -> Option<PathBuf> {
-    let path = folder.join(sa.value("key-file").path()?);
+pub(in crate::config) fn key_file(table: &Table, key: &str, folder: &Path) -> Option<PathBuf> {
+    let path = folder.join(table.value(key).path()?);
     let parts = path.components();
     Some(parts.filter(|part| *part != Component::CurDir).collect())
 }

@@ -24,6 +24,7 @@ const WITH_GRE: &[&str] = &["gre", "gre-esp"];
 /// Keys that only some modes have.
 const KEYS_OF_MODES: &[(&[&str], &[&str])] = &[
     (&["sa"], WITH_ESP),
+    (&["ike"], WITH_ESP),
     (&["local-ts"], ESP),
     (&["remote-ts"], ESP),
     (&["failback"], GRE),
@@ -59,7 +60,7 @@ pub(in crate::config) fn within(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
 }
 
 /// The value under this path of keys, if the file has it.
-fn given(table: &Table, path: &[&str]) -> Option<Node> {
+pub(in crate::config) fn given(table: &Table, path: &[&str]) -> Option<Node> {
     let (key, rest) = path.split_first()?;
     let node = table.given(key)?;
     if rest.is_empty() {
@@ -69,7 +70,7 @@ fn given(table: &Table, path: &[&str]) -> Option<Node> {
 }
 
 /// Where the value under this path stands, or the nearest table around it that the file has.
-fn span(tunnel: &Tunnel, path: &[&str]) -> Range<usize> {
+pub(in crate::config) fn span(tunnel: &Tunnel, path: &[&str]) -> Range<usize> {
     let mut path = path;
     while let Some((_, around)) = path.split_last() {
         if let Some(node) = given(&tunnel.table, path) {
@@ -80,12 +81,22 @@ fn span(tunnel: &Tunnel, path: &[&str]) -> Range<usize> {
     tunnel.table.span.clone()
 }
 
-fn error(tunnel: &Tunnel, path: &[&str], words: &str, label: &str) -> Problem {
+pub(in crate::config) fn error(
+    tunnel: &Tunnel,
+    path: &[&str],
+    words: &str,
+    label: &str,
+) -> Problem {
     let message = format!("{}: {words}", tunnel.place());
     Problem::error(message, span(tunnel, path), label)
 }
 
-fn warning(tunnel: &Tunnel, path: &[&str], words: &str, label: &str) -> Problem {
+pub(in crate::config) fn warning(
+    tunnel: &Tunnel,
+    path: &[&str],
+    words: &str,
+    label: &str,
+) -> Problem {
     let message = format!("{}: {words}", tunnel.place());
     Problem::warning(message, span(tunnel, path), label)
 }
@@ -96,6 +107,10 @@ fn misplaced(tunnel: &Tunnel, problems: &mut Vec<Problem>) -> bool {
     let mut found = false;
     for (path, modes) in KEYS_OF_MODES {
         if modes.contains(&mode.as_str()) || given(&tunnel.table, path).is_none() {
+            continue;
+        }
+        // IKE asks the preferred remote whatever the mode.
+        if *path == ["failback"] && tunnel.table.given("ike").is_some() {
             continue;
         }
         let words = format!("{} has no meaning with mode {mode:?}", path.join("."));
@@ -115,13 +130,16 @@ fn static_sas(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     if !mode.has_esp() {
         return;
     }
+    if tunnel.table.given("ike").is_some() {
+        return;
+    }
     if tunnel.table.given("sa").is_none() {
-        let words = format!("mode \"{mode}\" needs sa: IKE comes in another version");
-        let help = "add sa = { out = { spi = 0x1001, key-file = \"out.key\" }, in = { spi = 0x1002, key-file = \"in.key\" } }, with keys from adit keygen";
-        problems.push(error(tunnel, &["mode"], &words, "needs sa").help(help));
+        let words = format!("mode \"{mode}\" needs ike, or sa with static keys");
+        let help = "add ike = { psk-file = \"FILE\", local-id = \"a.example\", remote-id = \"b.example\" }, with a key from adit keygen psk FILE";
+        problems.push(error(tunnel, &["mode"], &words, "needs ike or sa").help(help));
     } else if tunnel.table.valid(&["sa"]) {
         let words = "static keys are never renewed: they are for benchmarks and tests";
-        let help = "for other use wait for IKE, which comes in another version";
+        let help = "for other use write ike instead";
         problems.push(warning(tunnel, &["sa"], words, "static keys").help(help));
     }
     if let Some(sa) = &tunnel.config.sa
@@ -181,7 +199,8 @@ fn tfc(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
 
 fn without_effect(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     let path = ["offload", "udp-segmentation"];
-    if tunnel.config.udp.is_none() && stands(tunnel, &path) {
+    let in_udp = tunnel.config.udp.is_some() || tunnel.table.given("ike").is_some();
+    if !in_udp && stands(tunnel, &path) {
         let words = "offload.udp-segmentation has no effect without udp";
         problems.push(warning(tunnel, &path, words, "no effect"));
     }
@@ -238,7 +257,7 @@ fn target(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
 }
 
 /// Whether the file has a value here that its kind admits.
-fn stands(tunnel: &Tunnel, path: &[&str]) -> bool {
+pub(in crate::config) fn stands(tunnel: &Tunnel, path: &[&str]) -> bool {
     given(&tunnel.table, path).is_some_and(|node| !is_refused(&node))
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use adit_crypto::Secret;
 use proptest::prelude::*;
 
-use crate::liveness::testing::{address, epoch, path};
+use crate::liveness::testing::{address, epoch, path, requests};
 use crate::liveness::{
-    Event, Initial, Keepalive, Liveness, LivenessConfig, Pace, Probe, Transmit, answer_echo,
+    Event, Initial, Keepalive, Liveness, LivenessConfig, Pace, Probe, answer_echo,
 };
 
 /// Milliseconds from the start; everything happens at multiples of [`STEP`].
@@ -76,6 +76,8 @@ fn liveness(setup: &Setup, end: usize, now: Instant) -> Liveness {
         damping: setup.is_damped,
         key_in: None,
         tunnel_id: 1,
+        has_ike: false,
+        dpd: None,
     };
     let outer = ["192.0.2.1", "198.51.100.2"];
     let path = path(outer[end], outer[1 - end]);
@@ -139,7 +141,7 @@ impl<'a> Ends<'a> {
             return;
         };
         liveness.handle_timeout(at);
-        let sent: Vec<Transmit> = std::iter::from_fn(|| liveness.poll_transmit()).collect();
+        let sent = requests(liveness);
         let happened = std::iter::from_fn(|| liveness.poll_event());
         self.events[end].extend(happened.map(|event| (now, event)));
         let may_forward = liveness.may_forward();

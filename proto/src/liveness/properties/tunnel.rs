@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use adit_crypto::Secret;
 use proptest::prelude::*;
 
-use crate::liveness::testing::{address, epoch};
+use crate::liveness::testing::{address, epoch, requests};
 use crate::liveness::{
     Action, Event, Failover, Initial, Keepalive, Liveness, LivenessConfig, Pace, Path, Probe,
 };
@@ -87,6 +87,8 @@ impl<'a> World<'a> {
             damping: false,
             key_in: None,
             tunnel_id: 1,
+            has_ike: false,
+            dpd: None,
         };
         let key = Secret::new(&mut [3; 16]);
         Self {
@@ -168,7 +170,7 @@ impl<'a> World<'a> {
         while let Some(action) = self.failover.poll_action() {
             self.act(now, action);
         }
-        while let Some(transmit) = self.liveness.poll_transmit() {
+        for transmit in requests(&mut self.liveness) {
             let to = candidate(transmit.path.remote);
             self.sent.push((now, to));
             if self.setup.is_alive(to, now) {

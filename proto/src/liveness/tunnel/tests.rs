@@ -1,10 +1,11 @@
 use super::*;
-use crate::liveness::testing::{address, epoch, path};
+use crate::liveness::testing::{address, epoch, path, requests};
 use crate::liveness::{Keepalive, Probe};
 use crate::wire::gre::GreKey;
 use crate::wire::ip::Ip;
 
 mod inside;
+mod over_ike;
 
 const PERIOD: Duration = Duration::from_secs(5);
 const LOCAL: &str = "192.0.2.1";
@@ -23,6 +24,8 @@ fn config() -> LivenessConfig {
         damping: false,
         key_in: Some(GreKey(42)),
         tunnel_id: 1,
+        has_ike: false,
+        dpd: None,
     }
 }
 
@@ -47,16 +50,16 @@ impl Worker {
     }
 
     /// Runs the timer at `at` and gives what is to be sent.
-    fn turn(&mut self, at: Duration) -> Vec<Transmit> {
+    fn turn(&mut self, at: Duration) -> Vec<KeepaliveRequest> {
         self.liveness.handle_timeout(self.start + at);
-        std::iter::from_fn(|| self.liveness.poll_transmit()).collect()
+        requests(&mut self.liveness)
     }
 
     /// The peer of `transmit` decapsulates the request and sends what is in it back.
     fn reflect(
         &mut self,
         at: Duration,
-        transmit: &Transmit,
+        transmit: &KeepaliveRequest,
     ) -> Result<Option<RoundTrip>, DropReason> {
         let answer = Ip::parse(transmit.inner()).unwrap();
         assert_eq!(answer.destination(), transmit.path.local);

@@ -41,6 +41,7 @@ pub(super) fn parameters(ipv6: bool) -> Parameters {
         mode: Mode::Gre,
         udp: None,
         tfc_octets: 0,
+        gre_ends: None,
     }
 }
 

@@ -66,17 +66,27 @@ fn esp_of(outer: &[u8], parameters: &Parameters) -> Vec<u8> {
     payload[8..].to_vec()
 }
 
+/// None, of IPv4, of IPv6.
+fn gre_ends(which: u8) -> Option<(IpAddr, IpAddr)> {
+    let pair = |a: &str, b: &str| Some((a.parse().unwrap(), b.parse().unwrap()));
+    match which {
+        0 => None,
+        1 => pair("10.77.1.1", "10.77.2.1"),
+        _ => pair("fd00::1", "fd00::2"),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn what_is_sealed_in_each_mode_comes_out_again(
         outer_ipv6: bool, ipv6: bool, udp_encapsulated: bool, gre_inside: bool, checksum: bool,
-        marks in any::<(u8, u8, bool)>(), payload in prop::collection::vec(any::<u8>(), 0..1400), tfc_octets in 0..1400_u16,
+        ends in 0..3_u8, marks in any::<(u8, u8, bool)>(), payload in prop::collection::vec(any::<u8>(), 0..1400), tfc_octets in 0..1400_u16,
     ) {
         let mode = if gre_inside { Mode::GreEsp(SUITE) } else { Mode::Esp(SUITE) };
         let parameters = Parameters {
-            mode, tfc_octets, checksum, key_out: Some(GreKey(9)), key_in: Some(GreKey(9)),
+            mode, tfc_octets, checksum, key_out: Some(GreKey(9)), key_in: Some(GreKey(9)), gre_ends: gre_ends(ends),
             udp: udp_encapsulated.then_some(PORTS), ..parameters(outer_ipv6)
         };
         let mut encap = Encap::new(&parameters);
@@ -87,11 +97,20 @@ proptest! {
         let mut packet = esp_of(&outer, &parameters);
         prop_assert!(!outer.windows(20).any(|octets| inner.windows(20).any(|clear| clear == octets)));
         let opened = inbound().open(&mut packet).unwrap();
-        let payload = &mut packet[opened.payload];
+        let mut payload = &mut packet[opened.payload];
         let mut decap = Decap::new(&parameters);
         let counters = Counters::default();
         let range = if gre_inside {
-            prop_assert_eq!(opened.next_header, NEXT_GRE);
+            let next = [NEXT_GRE, NEXT_IPV4, NEXT_IPV6][usize::from(ends)];
+            prop_assert_eq!(opened.next_header, next);
+            if let Some((local, remote)) = gre_ends(ends) {
+                let ip = Ip::parse(payload).unwrap();
+                prop_assert!(ip.checksum_is_valid());
+                prop_assert_eq!((ip.source(), ip.destination(), ip.protocol()), (local, remote, 47));
+                prop_assert_eq!(ip.total_octets(), payload.len());
+                let header_octets = ip.header_octets();
+                payload = &mut payload[header_octets..];
+            }
             let header = gre::parse(payload).unwrap();
             decap.decapsulate(&header, payload, outer_tos, &counters).unwrap()
         } else {
@@ -101,6 +120,42 @@ proptest! {
             0..octets
         };
         prop_assert_eq!(&payload[range], &inner[..]);
+    }
+}
+
+#[test]
+fn the_longest_headers_are_whole_with_each_suite() {
+    for &suite in Suite::ALL {
+        let parameters = Parameters {
+            mode: Mode::GreEsp(suite),
+            udp: Some(PORTS),
+            checksum: true,
+            sequence: true,
+            key_out: Some(GreKey(9)),
+            key_in: Some(GreKey(9)),
+            ..parameters(true)
+        };
+        let aead = || Aead::new(suite, &vec![7; suite.keymat_octets()]).unwrap();
+        let spi = Spi::new(0x1001).unwrap();
+        let sa = OutboundSa::new(spi, aead(), true, 1..=9, lifetime());
+        let mut encap = Encap::new(&parameters);
+        encap.set_sa(Some(sa));
+        let inner = udp(false, (0, 64, false), &[1; 100]);
+        let mut packet = esp_of(&sole(&mut encap, &inner), &parameters);
+        let window = Window::new(64, 0);
+        let mut inbound = InboundSa::new(spi, aead(), true, window, lifetime());
+        let opened = inbound.open(&mut packet).unwrap();
+        let payload = &mut packet[opened.payload];
+        let header = gre::parse(payload).unwrap();
+        assert_eq!(
+            (header.key, header.octets),
+            (Some(GreKey(9)), 16),
+            "{suite}"
+        );
+        let counters = Counters::default();
+        let mut decap = Decap::new(&parameters);
+        let range = decap.decapsulate(&header, payload, 0, &counters).unwrap();
+        assert_eq!(payload[range], inner, "{suite}");
     }
 }
 

@@ -17,7 +17,7 @@ fn echoing() -> LivenessConfig {
     }
 }
 
-fn reply(transmit: &Transmit) -> Vec<u8> {
+fn reply(transmit: &KeepaliveRequest) -> Vec<u8> {
     let mut inner = transmit.inner().to_vec();
     assert!(answer_echo(&mut inner, &[address(TARGET)]));
     inner

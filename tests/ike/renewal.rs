@@ -1,0 +1,182 @@
+//! New keys every other second, by one end, by the other and by both at once, under a load that counts its packets.
+
+use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::common::{Daemon, wait_for};
+use super::load::{Datagrams, Delivered, Stream, Way};
+use super::site::{Pair, Tunnel};
+
+const EVERY: Duration = Duration::from_secs(2);
+const SIZES: &[usize] = &[8, 64, 576, 1300];
+/// The ends that ask, by their place.
+const ASKERS: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
+const ROUNDS: usize = 2;
+/// So that what is kept from its receiver for a moment comes soon.
+const SOON: &str = r#", retransmit = { first = "300ms" }"#;
+/// Of IKE's header, behind that of UDP, the flag of a response (RFC 7296 section 3.1).
+const IS_RESPONSE: &str = "@th,216,8 & 32 == 32";
+/// After each block of a stream: some 1.5 MB/s, of which a busy machine loses nothing.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// Has each of the askers renew each kind of keys, and waits each time until both ends have the same new ones.
+fn renew_everything(pair: &Pair, mut meanwhile: impl FnMut()) {
+    let ends = [&pair.near, &pair.far];
+    for _ in 0..ROUNDS {
+        for askers in ASKERS {
+            for what in ["child", "ike"] {
+                let started = Instant::now();
+                let before = wait_for("both ends agree", PATIENCE, || agreed(ends));
+                renew(pair, askers, what);
+                wait_for(&format!("{askers:?} renew {what}"), PATIENCE, || {
+                    let now = agreed(ends)?;
+                    let renewed = if what == "ike" {
+                        now[0] != before[0]
+                    } else {
+                        now[1] != before[1]
+                    };
+                    renewed.then_some(())
+                });
+                sleep(EVERY.saturating_sub(started.elapsed()));
+                meanwhile();
+            }
+        }
+    }
+}
+
+/// Has the ends at these places renew `what`: if both do, each has asked before it hears of the other's request, and heard of it before it
+/// is answered.
+fn renew(pair: &Pair, askers: &[usize], what: &str) {
+    let ends = [&pair.near, &pair.far];
+    let ask = || {
+        for &end in askers {
+            let asked = ends[end].client(&["rekey", "t", what]);
+            assert!(asked.status.success(), "{asked:?}");
+        }
+    };
+    if let [_] = askers {
+        return ask();
+    }
+    let heard = || ends.map(|end| end.log().matches("← CREATE_CHILD_SA request").count());
+    let before = heard();
+    let nft = |what: &str| pair.sites.a.run("nft", &[what]);
+    nft(&mute("responses", &format!("udp dport 500 {IS_RESPONSE}")));
+    nft(&mute("all", "udp dport 500"));
+    ask();
+    nft("delete table inet mute_all");
+    wait_for("both hear of the other's request", PATIENCE, || {
+        let now = heard();
+        (now[0] > before[0] && now[1] > before[1]).then_some(())
+    });
+    nft("delete table inet mute_responses");
+}
+
+/// A table of nftables that drops what matches, coming and going.
+fn mute(name: &str, expression: &str) -> String {
+    let chain = |hook| {
+        format!(
+            "chain {hook}_chain {{ type filter hook {hook} priority -300; {expression} drop; }};"
+        )
+    };
+    let [coming, going] = ["prerouting", "postrouting"].map(chain);
+    format!("table inet mute_{name} {{ {coming} {going} }}")
+}
+
+/// The indices of the IKE SA and those of the only pair of child SAs, if both ends say the same.
+fn agreed(ends: [&Daemon; 2]) -> Option<[Value; 2]> {
+    let [near, far] = ends.map(|end| end.tunnel("t")["ike"].clone());
+    let ike = |end: &Value| json!([end["spi_i"], end["spi_r"]]);
+    let pair = |end: &Value, one: &str, other: &str| {
+        let children = end["children"].as_array()?;
+        let [child] = children.as_slice() else {
+            return None;
+        };
+        Some(json!([child[one], child[other]]))
+    };
+    let child = pair(&near, "spi_in", "spi_out")?;
+    let same = ike(&near) == ike(&far) && Some(&child) == pair(&far, "spi_out", "spi_in").as_ref();
+    same.then(|| [ike(&near), child])
+}
+
+fn assert_nothing_was_lost(pair: &Pair) {
+    for end in [&pair.near, &pair.far] {
+        let status = end.tunnel("t");
+        assert_eq!(status["ike"]["rekey_lost_packets"], 0, "{status:#}");
+        assert_eq!(end.counter("t", "rekey_lost_packets"), 0);
+        assert_eq!(status["deaths"], 0, "{status:#}");
+        assert_eq!(status["state"], "up", "{status:#}");
+    }
+    for what in ["child", "IKE"] {
+        let crossed = format!("both ends replaced the {what} SA");
+        let logs = [&pair.near, &pair.far].map(|end| end.log().contains(&crossed));
+        assert!(logs.contains(&true), "never: {crossed}");
+    }
+}
+
+/// All arrived but what never left the sender's device, or was never taken from a socket, for want of time on a busy machine.
+fn assert_all_arrived(pair: &Pair, delivered: Delivered) {
+    assert!(delivered.sent > 5000, "{delivered:?}");
+    let ends = [&pair.near, &pair.far].map(|end| end.tunnel("t"));
+    let kernel = ends
+        .iter()
+        .flat_map(|end| end["kernel_drops"].as_object().unwrap());
+    let unseen: u64 = kernel.map(|(_, number)| number.as_u64().unwrap()).sum();
+    let lost = delivered.sent - delivered.received;
+    assert!(
+        lost <= delivered.overflow + unseen,
+        "{delivered:?} {unseen}"
+    );
+    for end in ends {
+        assert_eq!(end["drops"], json!({}), "{end:#}");
+    }
+}
+
+/// The way from one end to the other.
+fn way(pair: &Pair, from: usize) -> Way<'_> {
+    let ends = [
+        (&pair.sites.a, IpAddr::from([10, 9, 0, 1])),
+        (&pair.sites.b, IpAddr::from([10, 9, 0, 2])),
+    ];
+    [ends[from], ends[1 - from]]
+}
+
+fn datagrams_one_way_all_arrive(from: usize) {
+    let pair = Pair::start(Tunnel::new("esp").with_ike(SOON));
+    let datagrams = Datagrams::start(way(&pair, from), SIZES);
+    renew_everything(&pair, || {});
+    assert_all_arrived(&pair, datagrams.finish());
+    assert_nothing_was_lost(&pair);
+}
+
+#[test]
+fn datagrams_from_the_near_end_alone_all_arrive_whoever_renews_what() {
+    datagrams_one_way_all_arrive(0);
+}
+
+#[test]
+fn datagrams_from_the_far_end_alone_all_arrive_whoever_renews_what() {
+    datagrams_one_way_all_arrive(1);
+}
+
+#[test]
+fn streams_and_datagrams_both_ways_all_arrive_whoever_renews_what() {
+    let pair = Pair::start(Tunnel::new("gre-esp").with_ike(SOON));
+    let mut streams = [0, 1].map(|from| Stream::start("stream", way(&pair, from), PAUSE));
+    let datagrams = [0, 1].map(|from| Datagrams::start(way(&pair, from), SIZES));
+    renew_everything(&pair, || {
+        for stream in &mut streams {
+            stream.progress();
+        }
+    });
+    for stream in streams {
+        stream.finish();
+    }
+    for datagrams in datagrams {
+        assert_all_arrived(&pair, datagrams.finish());
+    }
+    assert_nothing_was_lost(&pair);
+}
