@@ -69,10 +69,22 @@ listen() {
   return 1
 }
 
+# Another program may want the port.
+stop_listening() {
+  local listener
+  [ -s /run/espinudp.pid ] || return 0
+  listener=$(cat /run/espinudp.pid)
+  rm /run/espinudp.pid
+  kill "$listener" 2>/dev/null || return 0
+  while kill -0 "$listener" 2>/dev/null; do
+    sleep 0.02
+  done
+}
+
 command=${1-}
 shift || usage
 case $command:$# in
-  clear:0) clear_all && exit ;;
+  clear:0) clear_all && stop_listening && exit ;;
   tunnel:[6-9] | tunnel:1[0-9]) mode=tunnel ;;
   gre:[6-9] | gre:1[0-9]) mode=transport ;;
   *) usage ;;

@@ -138,10 +138,10 @@ in = {{ spi = {SPI_IN}, key-file = {inbound:?}, esn = {esn} }}
     }
 }
 
-type Errors = Vec<(String, u64)>;
+pub(crate) type Errors = Vec<(String, u64)>;
 
 /// The kernel's counters of IPsec errors.
-fn errors(peer: &Peer) -> Errors {
+pub(crate) fn errors(peer: &Peer) -> Errors {
     let text = peer.exec("cat /proc/net/xfrm_stat");
     let counter = |line: &str| {
         let (name, count) = line.split_once(char::is_whitespace)?;
@@ -151,7 +151,7 @@ fn errors(peer: &Peer) -> Errors {
 }
 
 /// Which of them grew since `before`, and by how much.
-fn errors_since(peer: &Peer, before: &Errors) -> Errors {
+pub(crate) fn errors_since(peer: &Peer, before: &Errors) -> Errors {
     errors(peer)
         .into_iter()
         .map(|(name, count)| {

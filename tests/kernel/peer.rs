@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::common::{Daemon, Namespace, wait_for};
 use crate::guest::Guest;
 
-/// How long anything may take that is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take that is waited for, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What makes the guest's end of ESP; the guest sees the host's files.
 pub(crate) const ESP: &str = concat!(

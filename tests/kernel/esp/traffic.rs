@@ -64,7 +64,7 @@ fn trains_that_the_near_kernel_cuts_into_packets_are_each_a_packet_of_esp() {
 fn tunnel_mode_carries_everything(v6: bool, udp: bool) {
     let peer = Peer::lent();
     let before = errors(&peer);
-    for (index, &suite) in Suite::ALL.iter().enumerate() {
+    for (index, &suite) in Suite::COMBINED.iter().enumerate() {
         let variant = Variant {
             gre: None,
             v6,
@@ -85,7 +85,7 @@ fn transport_mode_carries_everything(v6: bool, udp: bool) {
         sequence: true,
     };
     let before = errors(&peer);
-    for (index, &suite) in Suite::ALL.iter().enumerate() {
+    for (index, &suite) in Suite::COMBINED.iter().enumerate() {
         let variant = Variant {
             gre: Some(if index == 1 {
                 keyed
