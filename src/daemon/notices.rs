@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use adit_proto::liveness::{DownReason, Event as Seen, State};
+use adit_proto::liveness::{DownReason, Event as Seen, Evidence, State};
 
 use super::{Daemon, Message, hooks, settings};
 use crate::control::Event;
@@ -226,6 +226,7 @@ fn describe(tunnel: &str, notice: &Notice) -> Option<Event> {
         Seen::Suspect { evidence } => ("suspect", None, evidence),
         Seen::Recovered { evidence } => ("recovered", None, evidence),
         Seen::Probing { evidence } => ("probing", None, evidence),
+        Seen::NoData => ("no-data", None, Evidence::default()),
         // Before the first address there is nothing that could have gone down.
         Seen::Down {
             from: State::Probing,
@@ -238,12 +239,15 @@ fn describe(tunnel: &str, notice: &Notice) -> Option<Event> {
         | Seen::PreferredSilent { .. }
         | Seen::DpdProbe { .. }
         | Seen::DpdAnswered
-        | Seen::DpdMiss { .. }
-        | Seen::NoData => return None,
+        | Seen::DpdMiss { .. } => return None,
     };
     let mut event = Event::new(tunnel, name, notice.at);
     if let Seen::Down { reason, .. } = notice.event {
         event = event.because(reason.name());
+    }
+    if notice.event == Seen::NoData {
+        event =
+            event.because("no data comes in though the peer answers: the child SA is made anew");
     }
     if let Some(path) = path {
         event = event.about(path.remote);

@@ -104,3 +104,29 @@ fn an_attempt_from_an_address_that_is_taken_from_us_is_made_from_the_next_one() 
     far.wait_state("t", "up", PATIENCE);
     assert_eq!(near.tunnel("t")["local"], "192.0.2.9");
 }
+
+#[test]
+fn a_peer_that_answers_but_sends_no_data_makes_the_tunnel_suspect_and_its_child_sa_anew() {
+    let dpd = r#"dpd = { mode = "periodic", interval = "1s", retry = "300ms", attempts = 3, no-data = "1s" }"#;
+    let pair = Pair::start(Tunnel::new("esp").with(dpd));
+    let before = pair.spi();
+    let mut events = pair.near.events();
+    let mute = "table inet mute { chain coming { type filter hook prerouting priority -300; meta l4proto esp drop; }; }";
+    pair.sites.a.run("nft", &[mute]);
+    assert!(
+        !pair
+            .sites
+            .a
+            .pings("10.9.0.2", 30, &["-l", "1", "-i", "0.1"])
+    );
+    let reason = events.next("t", "no-data", PATIENCE)["reason"].clone();
+    assert!(reason.as_str().unwrap().contains("made anew"), "{reason}");
+    events.next("t", "suspect", PATIENCE);
+    events.next("t", "rekeyed", PATIENCE);
+    pair.sites.a.run("nft", &["delete table inet mute"]);
+    wait_for("packets pass again", PATIENCE, || {
+        pair.pings().then_some(())
+    });
+    assert_ne!(pair.spi(), before);
+    assert_eq!(pair.near.tunnel("t")["deaths"], 0);
+}
