@@ -143,6 +143,7 @@ fn a_socket_opened_without_a_route_sends_once_there_is_one() {
     let (mut one, mut two) = pair();
     let wire = one.index("wire");
     two.configure("lo", &["203.0.113.9/32", "fd0d::9/128"]);
+    two.settle("lo");
     for (family, near, gateway, far) in FAMILIES {
         let (sender, receiver) = (open_sender(&one, near, far), open(&two, family));
         let sent = vec![packet(near, far, 0, 64, &GRE); 2];
@@ -168,6 +169,7 @@ fn a_connected_socket_follows_a_route_that_changes_its_next_hop() {
     three.settle("spare");
     for site in [&mut two, &mut three] {
         site.configure("lo", &["203.0.113.9/32", "fd0d::9/128"]);
+        site.settle("lo");
     }
     let wire = one.index("wire");
     for ((family, near, gateway, far), other) in
@@ -196,6 +198,7 @@ fn a_routing_rule_by_source_is_followed() {
     for (family, near, gateway, far) in FAMILIES {
         let (mut one, mut two) = pair();
         two.configure("lo", &["203.0.113.9/32", "fd0d::9/128"]);
+        two.settle("lo");
         let receiver = open(&two, family);
         let option = if family == Family::V4 { "-4" } else { "-6" };
         let early = open_sender(&one, near, far);

@@ -1,5 +1,6 @@
 //! Namespaces joined by virtual Ethernet, which vanish with the test.
 
+use std::fs;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ impl Site {
             .unwrap()
             .unwrap();
         let mut site = Self { fd, netlink };
+        // Neighbours are asked from a link-local address, and no longer than the search for its duplicates may take.
+        let searches = "/proc/sys/net/ipv6/conf/default/accept_dad";
+        site.run(|| fs::write(searches, "0")).unwrap();
         let loopback = site.index("lo");
         site.netlink.set_up(loopback, true).unwrap();
         site
