@@ -2,7 +2,8 @@
 //!
 //! A packet's protected part is `IV | ciphertext | ICV`. The initialization vector of a combined mode is the packet's 64-bit sequence
 //! number, so under one key each number may be sealed once only. That of a chained mode must not be foreseen (RFC 3602 section 3): it
-//! is the number encrypted under a key of its own, so that it never repeats either.
+//! is the number encrypted under a key of its own, so that it never repeats either; of that, a cipher whose blocks have 8 octets takes
+//! the front half.
 
 pub(crate) mod cbc;
 pub(crate) mod combined;
@@ -116,16 +117,15 @@ impl Aead {
     pub fn new(suite: Suite, keymat: &[u8]) -> Result<Self, KeymatLength> {
         let key = match suite.mode() {
             Mode::Combined(algorithm) => Key::Combined(Combined::new(algorithm, keymat)?),
-            Mode::Cbc {
-                key_octets,
-                integrity,
-            } => {
+            Mode::Cbc { cipher, check } => {
                 let refused = KeymatLength {
                     octets: keymat.len(),
                     wanted: suite.keymat_octets(),
                 };
-                let halves = keymat.split_at_checked(key_octets).ok_or(refused)?;
-                let key = CbcHmac::new((halves.0, key_octets), (integrity, halves.1));
+                let halves = keymat
+                    .split_at_checked(cipher.key_octets())
+                    .ok_or(refused)?;
+                let key = CbcHmac::new((cipher, halves.0), (check, halves.1));
                 Key::Cbc(Box::new(Chained {
                     key: key.map_err(|_| refused)?,
                     iv_key: iv_key(keymat).map_err(|_| refused)?,

@@ -1,11 +1,12 @@
-//! Integrity algorithms: HMAC, cut to half of its octets (RFC 4868).
+//! Integrity algorithms: HMAC, cut to half of its octets (RFC 4868), or to 96 bits (RFC 2403, RFC 2404).
 
 use std::fmt;
 
 use ring::hmac;
 
 use crate::aead::{KeymatLength, Refused};
-use crate::{constant_time_eq, prf};
+use crate::constant_time_eq;
+use crate::hmac::HmacKey;
 
 /// What authenticates where the cipher does not (IANA transform type 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,37 +73,77 @@ impl fmt::Display for Integrity {
     }
 }
 
+/// What authenticates a packet: an algorithm that may be negotiated anywhere, or one that only an insecure suite has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Of(Integrity),
+    /// `AUTH_HMAC_SHA1_96` (IANA 2, RFC 2404).
+    HmacSha1_96,
+    /// `AUTH_HMAC_MD5_96` (IANA 1, RFC 2403).
+    HmacMd5_96,
+}
+
+impl Check {
+    pub(crate) const fn iana(self) -> u16 {
+        match self {
+            Self::Of(integrity) => integrity.iana(),
+            Self::HmacSha1_96 => 2,
+            Self::HmacMd5_96 => 1,
+        }
+    }
+
+    pub(crate) const fn key_octets(self) -> usize {
+        match self {
+            Self::Of(integrity) => integrity.key_octets(),
+            Self::HmacSha1_96 => 20,
+            Self::HmacMd5_96 => 16,
+        }
+    }
+
+    pub(crate) const fn icv_octets(self) -> usize {
+        match self {
+            Self::Of(integrity) => integrity.icv_octets(),
+            Self::HmacSha1_96 | Self::HmacMd5_96 => 12,
+        }
+    }
+
+    fn key(self, key: &[u8]) -> HmacKey {
+        match self {
+            Self::Of(Integrity::HmacSha256_128) => HmacKey::ring(hmac::HMAC_SHA256, key),
+            Self::Of(Integrity::HmacSha384_192) => HmacKey::ring(hmac::HMAC_SHA384, key),
+            Self::HmacSha1_96 => HmacKey::ring(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key),
+            Self::HmacMd5_96 => HmacKey::md5(key),
+        }
+    }
+}
+
 /// An integrity algorithm under its key.
 pub(crate) struct Mac {
-    integrity: Integrity,
-    key: hmac::Key,
+    icv_octets: usize,
+    key: HmacKey,
 }
 
 impl Mac {
-    pub(crate) fn new(integrity: Integrity, key: &[u8]) -> Result<Self, KeymatLength> {
-        let wanted = integrity.key_octets();
+    pub(crate) fn new(check: Check, key: &[u8]) -> Result<Self, KeymatLength> {
+        let wanted = check.key_octets();
         let octets = key.len();
         if octets != wanted {
             return Err(KeymatLength { octets, wanted });
         }
-        let algorithm = match integrity {
-            Integrity::HmacSha256_128 => hmac::HMAC_SHA256,
-            Integrity::HmacSha384_192 => hmac::HMAC_SHA384,
-        };
         Ok(Self {
-            integrity,
-            key: hmac::Key::new(algorithm, key),
+            icv_octets: check.icv_octets(),
+            key: check.key(key),
         })
     }
 
     pub(crate) const fn icv_octets(&self) -> usize {
-        self.integrity.icv_octets()
+        self.icv_octets
     }
 
     /// Writes the check value of `parts`, one after the other.
     pub(crate) fn write(&self, parts: &[&[u8]], icv: &mut [u8]) -> Result<(), Refused> {
-        let tag = prf::tag(&self.key, parts);
-        let value = tag.as_ref().get(..self.icv_octets()).ok_or(Refused)?;
+        let tag = self.key.tag(parts);
+        let value = tag.as_ref().get(..self.icv_octets).ok_or(Refused)?;
         if icv.len() != value.len() {
             return Err(Refused);
         }
@@ -112,8 +153,8 @@ impl Mac {
 
     /// Refuses what is not the check value of `parts`, in the same time wherever they differ.
     pub(crate) fn verify(&self, parts: &[&[u8]], icv: &[u8]) -> Result<(), Refused> {
-        let tag = prf::tag(&self.key, parts);
-        let value = tag.as_ref().get(..self.icv_octets()).ok_or(Refused)?;
+        let tag = self.key.tag(parts);
+        let value = tag.as_ref().get(..self.icv_octets).ok_or(Refused)?;
         constant_time_eq(value, icv).then_some(()).ok_or(Refused)
     }
 }

@@ -12,12 +12,18 @@
 //! | aes128-sha256 | 12, 12 | 16, 32 (HMAC) | 16, 16 | RFC 3602, RFC 4868 |
 //! | aes256-sha256 | 12, 12 | 32, 32 (HMAC) | 16, 16 | RFC 3602, RFC 4868 |
 //! | aes256-sha384 | 12, 13 | 32, 48 (HMAC) | 16, 24 | RFC 3602, RFC 4868 |
+//! | aes128-sha1 | 12, 2 | 16, 20 (HMAC) | 16, 12 | RFC 3602, RFC 2404 |
+//! | aes256-sha1 | 12, 2 | 32, 20 (HMAC) | 16, 12 | RFC 3602, RFC 2404 |
+//! | 3des-sha1 | 3, 2 | 24, 20 (HMAC) | 8, 12 | RFC 2451, RFC 2404 |
+//! | 3des-md5 | 3, 1 | 24, 16 (HMAC) | 8, 12 | RFC 2451, RFC 2403 |
 //!
-//! IKEv2 takes the same ciphers for its messages, the pseudorandom functions of [`Prf`], the groups of [`Group`].
+//! The last four are those of [`Suite::INSECURE`]. IKEv2 takes the other ciphers for its messages, the pseudorandom functions of
+//! [`Prf`], the groups of [`Group`]; what IKEv1 takes is in [`v1`].
 #![forbid(unsafe_code)]
 
 mod aead;
 mod digest;
+mod hmac;
 mod integrity;
 mod ke;
 mod mac;
@@ -27,6 +33,7 @@ mod sign;
 mod sk;
 mod suite;
 mod trust;
+pub mod v1;
 mod x509;
 
 pub use aead::{Aead, Associated, KeymatLength, Refused};

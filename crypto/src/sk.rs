@@ -6,8 +6,9 @@ use std::fmt;
 
 use ring::aead as ring_aead;
 
-use crate::aead::cbc::{BLOCK_OCTETS, CbcHmac};
+use crate::aead::cbc::{BLOCK_OCTETS, CbcCipher, CbcHmac};
 use crate::aead::combined::{Combined, ICV_OCTETS, IV_OCTETS, SALT_OCTETS};
+use crate::integrity::Check;
 use crate::{Integrity, KeymatLength, Refused};
 
 /// Octets of the pad length, which ends the plaintext.
@@ -30,7 +31,7 @@ pub enum IkeCipher {
 
 enum Mode {
     Combined(&'static ring_aead::Algorithm),
-    Cbc { key_octets: usize },
+    Cbc(CbcCipher),
 }
 
 impl IkeCipher {
@@ -126,9 +127,8 @@ impl IkeCipher {
             Self::Aes128Gcm16 => Mode::Combined(&ring_aead::AES_128_GCM),
             Self::Aes256Gcm16 => Mode::Combined(&ring_aead::AES_256_GCM),
             Self::ChaCha20Poly1305 => Mode::Combined(&ring_aead::CHACHA20_POLY1305),
-            Self::Aes128Cbc | Self::Aes256Cbc => Mode::Cbc {
-                key_octets: self.keymat_octets(),
-            },
+            Self::Aes128Cbc => Mode::Cbc(CbcCipher::Aes128),
+            Self::Aes256Cbc => Mode::Cbc(CbcCipher::Aes256),
         }
     }
 }
@@ -174,11 +174,12 @@ impl SkKey {
                     wanted: 0,
                 });
             }
-            (Mode::Cbc { key_octets }, Some(integrity)) => {
-                let key = CbcHmac::new((encryption_key, key_octets), (integrity, integrity_key))?;
+            (Mode::Cbc(cipher), Some(integrity)) => {
+                let check = (Check::Of(integrity), integrity_key);
+                let key = CbcHmac::new((cipher, encryption_key), check)?;
                 (Key::Cbc(Box::new(key)), integrity.icv_octets())
             }
-            (Mode::Cbc { .. }, None) => {
+            (Mode::Cbc(_), None) => {
                 return Err(KeymatLength {
                     octets: 0,
                     wanted: Integrity::HmacSha256_128.key_octets(),

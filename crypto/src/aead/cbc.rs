@@ -1,69 +1,105 @@
-//! AES in cipher block chaining mode with an HMAC over its ciphertext (RFC 3602, RFC 4868, RFC 7296 section 3.14).
+//! Cipher block chaining with an HMAC over the ciphertext (RFC 3602, RFC 2451, RFC 4868, RFC 7296 section 3.14).
 
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt};
+use aes::cipher::common::InnerIvInit;
 use aes::cipher::{
-    BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser, InnerIvInit, KeyInit, consts::U16,
+    Array, Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt,
+    BlockSizeUser, KeyInit,
 };
-use aes::{Aes128, Aes256, Block};
+use aes::{Aes128, Aes256};
+use des::TdesEde3;
 
 use super::{KeymatLength, Refused};
-use crate::integrity::{Integrity, Mac};
+use crate::integrity::{Check, Mac};
 
-/// Octets of a block, and of an initialization vector.
+/// Octets of a block of AES, and of its initialization vector.
 pub(crate) const BLOCK_OCTETS: usize = 16;
 
-/// An AES key of either length.
-pub(crate) enum Aes {
-    Bits128(Aes128),
-    Bits256(Aes256),
+/// A block cipher to be chained.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CbcCipher {
+    Aes128,
+    Aes256,
+    TripleDes,
 }
 
-impl Aes {
-    /// Takes a key of `wanted` octets: 16 or 32.
-    pub(crate) fn new(key: &[u8], wanted: usize) -> Result<Self, KeymatLength> {
-        let octets = key.len();
-        let refused = KeymatLength { octets, wanted };
-        if octets != wanted {
-            return Err(refused);
-        }
-        let aes = Aes128::new_from_slice(key).map(Self::Bits128);
-        aes.or_else(|_| Aes256::new_from_slice(key).map(Self::Bits256))
-            .map_err(|_| refused)
-    }
-
-    fn encrypt(&self, iv: &[u8; BLOCK_OCTETS], text: &mut [u8]) -> Result<(), Refused> {
+impl CbcCipher {
+    pub(crate) const fn key_octets(self) -> usize {
         match self {
-            Self::Bits128(aes) => encrypt(aes, iv, text),
-            Self::Bits256(aes) => encrypt(aes, iv, text),
+            Self::Aes128 => 16,
+            Self::Aes256 => 32,
+            Self::TripleDes => 24,
         }
     }
 
-    fn decrypt(&self, iv: &[u8; BLOCK_OCTETS], text: &mut [u8]) -> Result<(), Refused> {
+    /// Octets of a block, and of an initialization vector.
+    pub(crate) const fn block_octets(self) -> usize {
         match self {
-            Self::Bits128(aes) => decrypt(aes, iv, text),
-            Self::Bits256(aes) => decrypt(aes, iv, text),
+            Self::Aes128 | Self::Aes256 => BLOCK_OCTETS,
+            Self::TripleDes => 8,
         }
     }
 }
 
-/// An AES key and an HMAC key, that seal and open `IV | text | ICV` in place; the text is a multiple of a block.
+/// A key of a block cipher, zeroed on drop.
+pub(crate) enum CbcKey {
+    Aes128(Aes128),
+    Aes256(Aes256),
+    TripleDes(TdesEde3),
+}
+
+impl CbcKey {
+    /// Takes a key of [`CbcCipher::key_octets`]; the parity bits of DES are not looked at.
+    pub(crate) fn new(cipher: CbcCipher, key: &[u8]) -> Result<Self, KeymatLength> {
+        match cipher {
+            CbcCipher::Aes128 => Aes128::new_from_slice(key).map(Self::Aes128),
+            CbcCipher::Aes256 => Aes256::new_from_slice(key).map(Self::Aes256),
+            CbcCipher::TripleDes => TdesEde3::new_from_slice(key).map(Self::TripleDes),
+        }
+        .map_err(|_| KeymatLength {
+            octets: key.len(),
+            wanted: cipher.key_octets(),
+        })
+    }
+
+    /// Encrypts whole blocks.
+    pub(crate) fn encrypt(&self, iv: &[u8], text: &mut [u8]) -> Result<(), Refused> {
+        match self {
+            Self::Aes128(key) => encrypt(key, iv, text),
+            Self::Aes256(key) => encrypt(key, iv, text),
+            Self::TripleDes(key) => encrypt(key, iv, text),
+        }
+    }
+
+    /// Decrypts whole blocks.
+    pub(crate) fn decrypt(&self, iv: &[u8], text: &mut [u8]) -> Result<(), Refused> {
+        match self {
+            Self::Aes128(key) => decrypt(key, iv, text),
+            Self::Aes256(key) => decrypt(key, iv, text),
+            Self::TripleDes(key) => decrypt(key, iv, text),
+        }
+    }
+}
+
+/// A cipher's key and an HMAC key, that seal and open `IV | text | ICV` in place; the text is a multiple of a block.
 pub(crate) struct CbcHmac {
-    aes: Aes,
+    key: CbcKey,
+    iv_octets: usize,
     mac: Mac,
 }
 
 impl CbcHmac {
     pub(crate) fn new(
-        (key, key_octets): (&[u8], usize),
-        (integrity, integrity_key): (Integrity, &[u8]),
+        (cipher, key): (CbcCipher, &[u8]),
+        (check, check_key): (Check, &[u8]),
     ) -> Result<Self, KeymatLength> {
         Ok(Self {
-            aes: Aes::new(key, key_octets)?,
-            mac: Mac::new(integrity, integrity_key)?,
+            key: CbcKey::new(cipher, key)?,
+            iv_octets: cipher.block_octets(),
+            mac: Mac::new(check, check_key)?,
         })
     }
 
-    /// Encrypts, then authenticates `before | IV | ciphertext | behind`.
+    /// Encrypts, then authenticates `before | IV | ciphertext | behind`. The IV is the front of `iv`, as long as a block.
     pub(crate) fn seal(
         &self,
         iv: [u8; BLOCK_OCTETS],
@@ -75,9 +111,13 @@ impl CbcHmac {
             .checked_sub(self.mac.icv_octets())
             .ok_or(Refused)?;
         let (covered, icv) = packet.split_at_mut_checked(covered).ok_or(Refused)?;
-        let (first, text) = covered.split_first_chunk_mut().ok_or(Refused)?;
-        *first = iv;
-        self.aes.encrypt(&iv, text)?;
+        let (first, text) = covered
+            .split_at_mut_checked(self.iv_octets)
+            .ok_or(Refused)?;
+        for (to, from) in first.iter_mut().zip(iv) {
+            *to = from;
+        }
+        self.key.encrypt(first, text)?;
         self.mac.write(&[before, covered, behind], icv)
     }
 
@@ -93,30 +133,36 @@ impl CbcHmac {
             .ok_or(Refused)?;
         let (covered, icv) = packet.split_at_mut_checked(covered).ok_or(Refused)?;
         self.mac.verify(&[before, covered, behind], icv)?;
-        let (iv, text) = covered.split_first_chunk_mut().ok_or(Refused)?;
-        self.aes.decrypt(iv, text)?;
+        let (iv, text) = covered
+            .split_at_mut_checked(self.iv_octets)
+            .ok_or(Refused)?;
+        self.key.decrypt(iv, text)?;
         Ok(text)
     }
 }
 
-fn encrypt<C>(aes: &C, iv: &[u8; BLOCK_OCTETS], text: &mut [u8]) -> Result<(), Refused>
+fn encrypt<C>(cipher: &C, iv: &[u8], text: &mut [u8]) -> Result<(), Refused>
 where
-    C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
+    C: BlockCipherEncrypt + BlockSizeUser,
 {
-    cbc::Encryptor::inner_iv_init(aes, iv.into()).encrypt_blocks(blocks(text)?);
+    let mode = cbc::Encryptor::inner_iv_slice_init(cipher, iv);
+    mode.map_err(|_| Refused)?
+        .encrypt_blocks(blocks::<C>(text)?);
     Ok(())
 }
 
-fn decrypt<C>(aes: &C, iv: &[u8; BLOCK_OCTETS], text: &mut [u8]) -> Result<(), Refused>
+fn decrypt<C>(cipher: &C, iv: &[u8], text: &mut [u8]) -> Result<(), Refused>
 where
-    C: BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>,
+    C: BlockCipherDecrypt + BlockSizeUser,
 {
-    cbc::Decryptor::inner_iv_init(aes, iv.into()).decrypt_blocks(blocks(text)?);
+    let mode = cbc::Decryptor::inner_iv_slice_init(cipher, iv);
+    mode.map_err(|_| Refused)?
+        .decrypt_blocks(blocks::<C>(text)?);
     Ok(())
 }
 
-fn blocks(text: &mut [u8]) -> Result<&mut [Block], Refused> {
-    match Block::slice_as_chunks_mut(text) {
+fn blocks<C: BlockSizeUser>(text: &mut [u8]) -> Result<&mut [Block<C>], Refused> {
+    match Array::slice_as_chunks_mut(text) {
         (blocks, []) => Ok(blocks),
         _ => Err(Refused),
     }
