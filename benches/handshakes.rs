@@ -448,6 +448,7 @@ impl Initiator {
                 | Event::ChildRetired(..)
                 | Event::Alive(_)
                 | Event::PeerMoved(..)
+                | Event::Configured(..)
                 | Event::Trace(..) => {}
             }
         }

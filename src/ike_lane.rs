@@ -1,9 +1,10 @@
 //! The IKE lane: the one thread that drives the state machines of IKE, apart from the packet path and from the control plane.
 //!
 //! Itinerary of a message: UDP 500 is read here, what comes on the port that ESP shares is handed over by the worker that reads it
-//! → `adit_proto::ike::Endpoint`, one for each namespace of sockets → first what it says of security associations goes to the tunnel's
+//! → `adit_proto::ike::Endpoint`, or `adit_proto::ikev1::Endpoint` by the version, one for each namespace of sockets → first what it says of security associations goes to the tunnel's
 //! worker, then what it sends leaves: an association is always known before the peer can use it. All else goes to the daemon.
 
+mod endpoints;
 mod events;
 mod lane;
 mod pair;
@@ -18,7 +19,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use adit_crypto::Suite;
-use adit_proto::ike::{self, Connection, ConnectionId, IkeInfo, IkeStatus, Retired};
+use adit_proto::ike::{self, Connection, ConnectionId, IkeCounters, IkeInfo, IkeStatus, Retired};
+use adit_proto::ikev1;
 use adit_proto::wire::esp::Spi;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -38,6 +40,31 @@ const ASKING: u32 = 1 << 31;
 /// How long the lane may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What is agreed upon with a tunnel's peer, by the version of IKE.
+#[derive(Debug)]
+pub enum Agreement {
+    /// RFC 2409.
+    V1(Box<ikev1::Connection>),
+    /// RFC 7296.
+    V2(Box<Connection>),
+}
+
+/// A major version of IKE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Agreement {
+    const fn version(&self) -> Version {
+        match self {
+            Self::V1(_) => Version::V1,
+            Self::V2(_) => Version::V2,
+        }
+    }
+}
+
 /// A tunnel as the lane takes it over.
 #[derive(Debug)]
 pub struct NewConnection {
@@ -46,7 +73,7 @@ pub struct NewConnection {
     /// Where its sockets live; none is the daemon's own namespace.
     pub netns: Option<NetnsId>,
     /// What is agreed upon with its peer.
-    pub connection: Box<Connection>,
+    pub agreement: Agreement,
     /// What the worker is told of its security associations besides what IKE agreed upon.
     pub policy: ChildPolicy,
     /// Whether traffic brings it up: when the peer deletes its associations, its interface goes on to take packets.
@@ -84,10 +111,12 @@ pub enum IkeCommand {
     Remove(TunnelId, oneshot::Sender<()>),
     /// Does that for the tunnel, and says why it cannot.
     Act(TunnelId, Act, Option<oneshot::Sender<Result<(), String>>>),
-    /// Whether a peer is there: IKE_SA_INIT is begun with it over that path, and no more than that.
-    Ask(TunnelId, Box<Connection>, ike::Path, oneshot::Sender<bool>),
+    /// Whether a peer is there: an IKE SA is begun with it over that path, up to our proof.
+    Ask(TunnelId, Agreement, ike::Path, oneshot::Sender<bool>),
     /// How the tunnel's associations stand is to be told.
     Status(TunnelId, oneshot::Sender<Box<IkeStatus>>),
+    /// What was counted in all namespaces is to be told.
+    Counters(oneshot::Sender<IkeCounters>),
     /// Ends the lane, once what was asked before is sent.
     Stop(oneshot::Sender<()>),
 }
@@ -141,6 +170,8 @@ pub enum IkeNotice {
     ChildRetired(TunnelId, Spi, Retired),
     /// All associations are gone, and why.
     Down(TunnelId, ike::DownWhy),
+    /// What an Easy VPN server assigned.
+    Configured(TunnelId, Box<ikev1::Assigned>),
     /// An attempt of ours ended, and why.
     Failed(TunnelId, ike::Failure),
     /// What the peer, or somebody at its address, asked for was refused, and why.
@@ -231,6 +262,13 @@ impl IkeLane {
         let (reply, status) = oneshot::channel();
         self.post(IkeCommand::Status(tunnel, reply));
         tokio::time::timeout(PATIENCE, status).await.ok()?.ok()
+    }
+
+    /// What was counted for all tunnels; none when the lane does not answer within a second.
+    pub async fn counters(&self) -> Option<IkeCounters> {
+        let (reply, counters) = oneshot::channel();
+        self.post(IkeCommand::Counters(reply));
+        tokio::time::timeout(PATIENCE, counters).await.ok()?.ok()
     }
 
     /// Adds a line to what the log and those who follow the tunnel see.

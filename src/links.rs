@@ -3,9 +3,13 @@
 //! A verdict comes from a worker. All carriers of a batch of verdicts change first, then addresses, routes and the rest, so that
 //! many tunnels that die together are all seen to be down before the first route is taken out.
 
+mod assignment;
+mod beside;
 mod guards;
 mod namespaces;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,12 +23,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::OnDead;
 use crate::control::report::micros;
 use crate::dataplane::{Notice, Plane, TunnelId};
+use crate::io::netlink::Netlink;
 use crate::io::netns::NetnsId;
 use crate::io::tun::{OffloadSwitches, TunDevice};
 
+pub use assignment::Assignment;
 pub use guards::GuardFate;
 pub use namespaces::{Guarded, Namespaces};
-pub use plan::Plan;
+pub use plan::{Plan, guarded};
 
 use plan::LinkError;
 
@@ -42,6 +48,12 @@ pub enum LinkCommand {
     ),
     /// Takes the interface away, and then its guard routes, if they are to go.
     Destroy(TunnelId, GuardFate, oneshot::Sender<()>),
+    /// What the peer assigned, instead of what it did before; the same again has what leads beside the tunnel looked at anew.
+    Assign(TunnelId, Box<Assignment>),
+    /// The peer assigns something: that the tunnel is up waits until it is in place.
+    Await(TunnelId),
+    /// It is in place.
+    InPlace(TunnelId),
     /// All tunnels of the start are made: guard routes of adits that are gone are removed, in namespaces where no other adit is.
     Sweep,
     /// The peer is there (true) or not; a worker saw it at this time.
@@ -70,6 +82,11 @@ pub enum LinkNotice {
     },
     /// What a worker saw, from [`LinkCommand::Pass`].
     Passed(TunnelId, Notice),
+    /// What the peer assigned is in place.
+    InPlace(TunnelId),
+    /// What an adit that is gone had guarded by its peer's word is this tunnel's until its peer says what it needs: guards, and what
+    /// leaves beside it.
+    TookOver(TunnelId, Box<Assignment>),
     /// Something could not be done.
     Failed(TunnelId, String),
     /// The interface was deleted by somebody else.
@@ -123,6 +140,56 @@ struct Interface {
     plan: Plan,
     netns: NetnsId,
     device: Option<Arc<TunDevice>>,
+    assignment: Assignment,
+    /// The last verdict.
+    alive: bool,
+    awaits: Awaits,
+    /// What was last told to be wrong with the assignment.
+    told: Option<String>,
+}
+
+/// Whether a tunnel waits for what its peer assigns.
+#[derive(Debug, Default)]
+enum Awaits {
+    #[default]
+    Nothing,
+    /// It does, and the verdict that it is up waits too, once there is one.
+    Assignment(Option<Notice>),
+}
+
+impl Interface {
+    /// Whether it has its routes: the kernel takes those of an interface that is set down or deleted, and none for one that is down already.
+    fn has_routes(&self) -> bool {
+        let on_dead = self.plan.on_dead;
+        self.alive || !(on_dead.withdraw_routes || on_dead.admin_down || on_dead.delete)
+    }
+
+    /// Brings the interface from what was assigned before to what is.
+    fn reassign(
+        &self,
+        before: &Assignment,
+        netlink: &mut Netlink,
+        index: u32,
+    ) -> Result<(), LinkError> {
+        let next = &self.assignment;
+        // What the kernel refuses of it keeps nothing else from being done.
+        let withdrawn = before.withdraw_routes(&next.routes, netlink, index);
+        let added = next.add_address(netlink, index);
+        let configured = self.configure(netlink, index);
+        let configured = match before.remove_address(next.address, netlink, index) {
+            Ok(true) => self.configure(netlink, index),
+            Ok(false) => configured,
+            Err(error) => configured.and(Err(error)),
+        };
+        withdrawn.and(added).and(configured)
+    }
+
+    fn configure(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+        match self.has_routes() {
+            true => self.plan.configure(netlink, index, &self.assignment),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Lane {
@@ -140,18 +207,17 @@ impl Lane {
                     self.report(tunnel, &done);
                     let _ = reply.send(());
                 }
-                LinkCommand::Sweep => self.namespaces.finish_start(),
+                LinkCommand::Assign(tunnel, assignment) => {
+                    let done = self.assign(tunnel, *assignment);
+                    self.report_change(tunnel, &done);
+                }
+                LinkCommand::Sweep => self.finish_start(),
+                LinkCommand::Await(tunnel) => self.set_awaits(tunnel),
+                LinkCommand::InPlace(tunnel) => {
+                    verdicts.extend(self.take_in_place(tunnel));
+                }
                 LinkCommand::Verdict(tunnel, alive, notice) => {
-                    let alive = alive || self.sleeps(tunnel, &notice);
-                    let done = self.change_carrier(tunnel, alive);
-                    self.report(tunnel, &done);
-                    let carrier_us = micros(Instant::now().saturating_duration_since(notice.at));
-                    self.notify(LinkNotice::Carried {
-                        tunnel,
-                        notice,
-                        carrier_us,
-                    });
-                    verdicts.push((tunnel, alive));
+                    verdicts.extend(self.judge(tunnel, alive, notice));
                 }
                 LinkCommand::Pass(tunnel, notice) => {
                     self.notify(LinkNotice::Passed(tunnel, notice));
@@ -178,6 +244,51 @@ impl Lane {
         }
     }
 
+    fn finish_start(&mut self) {
+        for (tunnel, left) in self.namespaces.finish_start() {
+            self.notify(LinkNotice::TookOver(tunnel, Box::new(left)));
+        }
+    }
+
+    /// The first half of a verdict, and what is left of it to do; none where it waits for what the peer assigns.
+    fn judge(&mut self, tunnel: TunnelId, alive: bool, notice: Notice) -> Option<(TunnelId, bool)> {
+        if let Some(interface) = self.tunnels.get_mut(&tunnel)
+            && let Awaits::Assignment(verdict) = &mut interface.awaits
+        {
+            *verdict = alive.then_some(notice);
+            if alive {
+                return None;
+            }
+        }
+        let alive = alive || self.sleeps(tunnel, &notice);
+        let done = self.change_carrier(tunnel, alive);
+        self.report(tunnel, &done);
+        let carrier_us = micros(Instant::now().saturating_duration_since(notice.at));
+        self.notify(LinkNotice::Carried {
+            tunnel,
+            notice,
+            carrier_us,
+        });
+        Some((tunnel, alive))
+    }
+
+    fn set_awaits(&mut self, tunnel: TunnelId) {
+        if let Some(interface) = self.tunnels.get_mut(&tunnel)
+            && matches!(interface.awaits, Awaits::Nothing)
+        {
+            interface.awaits = Awaits::Assignment(None);
+        }
+    }
+
+    fn take_in_place(&mut self, tunnel: TunnelId) -> Option<(TunnelId, bool)> {
+        let awaits = std::mem::take(&mut self.tunnels.get_mut(&tunnel)?.awaits);
+        self.notify(LinkNotice::InPlace(tunnel));
+        match awaits {
+            Awaits::Assignment(Some(verdict)) => self.judge(tunnel, true, verdict),
+            Awaits::Assignment(None) | Awaits::Nothing => None,
+        }
+    }
+
     /// Whether a tunnel that is down only sleeps, so that its interface has to take the traffic that wakes it.
     fn sleeps(&self, tunnel: TunnelId, notice: &Notice) -> bool {
         let wakes = self.tunnels.get(&tunnel).is_some_and(|it| it.plan.wakes);
@@ -194,6 +305,17 @@ impl Lane {
     fn report(&self, tunnel: TunnelId, done: &Result<(), LinkError>) {
         if let Err(error) = done {
             self.notify(LinkNotice::Failed(tunnel, error.to_string()));
+        }
+    }
+
+    /// Reports what is wrong with an assignment once, however often that is looked at.
+    fn report_change(&mut self, tunnel: TunnelId, done: &Result<(), LinkError>) {
+        let Some(interface) = self.tunnels.get_mut(&tunnel) else {
+            return;
+        };
+        let why = done.as_ref().err().map(ToString::to_string);
+        if std::mem::replace(&mut interface.told, why.clone()) != why {
+            self.report(tunnel, done);
         }
     }
 
@@ -220,7 +342,7 @@ impl Lane {
                 };
         let netns = self.namespaces.enter(plan.netns.as_ref())?;
         let guarded = if plan.guard {
-            let networks = plan::guarded(&plan.routes, &plan.addresses);
+            let networks = guarded(&plan.routes, &plan.addresses);
             self.namespaces.add_guards(tunnel, netns, networks)
         } else {
             Ok(())
@@ -231,6 +353,10 @@ impl Lane {
                 plan,
                 netns,
                 device: None,
+                assignment: Assignment::default(),
+                alive,
+                awaits: Awaits::Nothing,
+                told: None,
             },
         );
         // Made once even where it is deleted until the peer is there: a name that is taken is better known now.
@@ -263,7 +389,7 @@ impl Lane {
         if let Some(interface) = self.tunnels.get_mut(&tunnel)
             && let Some(netlink) = self.namespaces.netlink(interface.netns)
         {
-            let device = Arc::new(interface.plan.make(netlink)?);
+            let device = Arc::new(interface.plan.make(netlink, &interface.assignment)?);
             self.plane.attach(tunnel, device.clone());
             interface.device = Some(device);
         }
@@ -310,6 +436,7 @@ impl Lane {
         let Some(interface) = self.tunnels.get_mut(&tunnel) else {
             return Ok(());
         };
+        interface.alive = alive;
         let Some(netlink) = self.namespaces.netlink(interface.netns) else {
             return Ok(());
         };
@@ -317,12 +444,11 @@ impl Lane {
             return Ok(());
         };
         let on_dead = interface.plan.on_dead;
-        // The kernel takes the routes of an interface that is set down or deleted, and none for one that is down already.
-        let keeps_routes = !(on_dead.withdraw_routes || on_dead.admin_down || on_dead.delete);
-        if alive || keeps_routes {
-            interface.plan.configure(netlink, index)?;
-        } else if on_dead.withdraw_routes {
-            interface.plan.withdraw(netlink, index)?;
+        interface.configure(netlink, index)?;
+        if !interface.has_routes() && on_dead.withdraw_routes {
+            interface
+                .plan
+                .withdraw(netlink, index, &interface.assignment)?;
         }
         if !alive && on_dead.admin_down {
             netlink.set_up(index, false)?;
@@ -332,6 +458,28 @@ impl Lane {
             interface.device = None;
         }
         Ok(())
+    }
+
+    /// Replaces what the peer assigned. What draws packets in goes first and comes last: the tunnel's own must leave beside it. On an
+    /// error as much of it as can be.
+    fn assign(&mut self, tunnel: TunnelId, mut next: Assignment) -> Result<(), LinkError> {
+        let Some(interface) = self.tunnels.get_mut(&tunnel) else {
+            return Ok(());
+        };
+        let index = interface.device.as_ref().map(|device| device.index());
+        let before = std::mem::take(&mut interface.assignment);
+        let netns = interface.netns;
+        let mut done = Ok(());
+        if let (Some(index), Some(netlink)) = (index, self.namespaces.netlink(netns)) {
+            done = before.withdraw_routes(&next.routes, netlink, index);
+        }
+        let kept = self.namespaces.assign(netns, (tunnel, index), &mut next);
+        interface.assignment = next;
+        done = done.and(kept);
+        if let (Some(index), Some(netlink)) = (index, self.namespaces.netlink(netns)) {
+            done = done.and(interface.reassign(&before, netlink, index));
+        }
+        done
     }
 
     fn set_mtu(&mut self, tunnel: TunnelId, octets: u16) -> Result<(), LinkError> {

@@ -9,6 +9,11 @@ pub mod gre;
 pub mod ike_endpoint;
 pub mod ike_message;
 pub mod ip;
+pub mod isakmp_attributes;
+pub mod isakmp_message;
+pub mod isakmp_mode_config;
+mod isakmp_peer;
+pub mod isakmp_quick_mode;
 pub mod keepalive;
 pub mod key_file;
 pub mod natt;
@@ -19,7 +24,7 @@ pub mod trailer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 17] = [
     ("coalesce", coalesce::run),
     ("config", config::run),
     ("decap", decap::run),
@@ -28,6 +33,10 @@ pub const TARGETS: [Target; 13] = [
     ("ike_endpoint", ike_endpoint::run),
     ("ike_message", ike_message::run),
     ("ip", ip::run),
+    ("isakmp_attributes", isakmp_attributes::run),
+    ("isakmp_message", isakmp_message::run),
+    ("isakmp_mode_config", isakmp_mode_config::run),
+    ("isakmp_quick_mode", isakmp_quick_mode::run),
     ("keepalive", keepalive::run),
     ("key_file", key_file::run),
     ("natt", natt::run),

@@ -6,12 +6,14 @@
 //! * [`liveness`]: keepalives, the verdict on the peer, failover.
 //! * [`esp`]: one packet sealed and opened (RFC 4301, 4303).
 //! * [`ike`]: who the peer is, and with which keys (RFC 7296).
+//! * [`ikev1`]: the same in the dialect of routers (RFC 2409).
 //! * [`counters`]: what was forwarded, and the one reason for each packet that was not.
 #![forbid(unsafe_code)]
 
 pub mod counters;
 pub mod esp;
 pub mod ike;
+pub mod ikev1;
 pub mod liveness;
 pub mod offload;
 pub mod tunnel;

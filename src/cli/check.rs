@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{
-    ChildMode, Config, Credentials, DpdConfig, DpdMode, IkeConfig, Keepalive, MssClamp, Mtu, Netns,
-    OnDead, Overhead, Profile, Report, Start, TunnelConfig,
+    ChildMode, ClientMode, Config, Credentials, DpdConfig, DpdMode, IkeConfig, IkeVersion,
+    Keepalive, MssClamp, Mtu, Netns, OnDead, Overhead, Profile, Report, Start, TunnelConfig,
 };
 use crate::keys;
 
@@ -39,9 +39,19 @@ pub(super) fn run(command: &Check) -> io::Result<ExitCode> {
                 &format!("hook {} is not an executable file", hook.program.display()),
             );
         }
-        if let Some(why) = tunnel.ike.as_ref().and_then(credential_trouble) {
-            line(&mut out, "warning", &why);
+        let ike = tunnel.ike.iter();
+        for why in ike.flat_map(|ike| [credential_trouble(ike), password_trouble(ike)]) {
+            why.iter().for_each(|why| line(&mut out, "warning", why));
         }
+    }
+    if let Some((one, other)) = key_of_both_versions(&config) {
+        line(
+            &mut out,
+            "warning",
+            &format!(
+                "tunnels {one} and {other} have the same key in two versions of IKE: whoever guesses it in version 1 has it in both"
+            ),
+        );
     }
     io::stdout().write_all(out.as_bytes())?;
     print_report(&config.warnings)?;
@@ -55,13 +65,13 @@ pub(super) fn print_report(report: &Report) -> io::Result<()> {
 /// What is wrong with the files that a tunnel proves itself with, or weak about them.
 fn credential_trouble(ike: &IkeConfig) -> Option<String> {
     match &ike.credentials {
-        Credentials::Psk(file) => match keys::read_psk(file) {
-            Ok(psk) if keys::is_weak_psk(&psk) => Some(format!(
-                "psk-file {}: may be found by trying; adit keygen psk FILE makes a strong one",
+        Credentials::Psk(file) => match (keys::read_psk(file), psk_key(ike)) {
+            (Ok(psk), key) if keys::is_weak_psk(&psk) => Some(format!(
+                "{key} {}: may be found by trying; adit keygen psk FILE makes a strong one",
                 file.display()
             )),
-            Ok(_) => None,
-            Err(error) => Some(format!("psk-file {error}")),
+            (Ok(_), _) => None,
+            (Err(error), key) => Some(format!("{key} {error}")),
         },
         Credentials::Certificate {
             chain,
@@ -90,6 +100,48 @@ fn credential_trouble(ike: &IkeConfig) -> Option<String> {
                 .map(|error| error.to_string())
         }
     }
+}
+
+/// Two tunnels of different versions of IKE whose files hold the same pre-shared key.
+fn key_of_both_versions(config: &Config) -> Option<(&str, &str)> {
+    let key = |tunnel: &TunnelConfig, is_v1: bool| {
+        let ike = tunnel
+            .ike
+            .as_ref()
+            .filter(|ike| ike.v1().is_some() == is_v1)?;
+        match &ike.credentials {
+            Credentials::Psk(file) => keys::read_psk(file).ok(),
+            Credentials::Certificate { .. } => None,
+        }
+    };
+    let of = |is_v1| {
+        config
+            .tunnels
+            .iter()
+            .filter_map(move |tunnel| Some((tunnel, key(tunnel, is_v1)?)))
+    };
+    let second: Vec<_> = of(false).collect();
+    of(true).find_map(|(tunnel, psk)| {
+        let same = second
+            .iter()
+            .find(|(_, other)| keys::is_same_psk(&psk, other));
+        same.map(|(other, _)| (tunnel.name.as_str(), other.name.as_str()))
+    })
+}
+
+/// The key that names the file of the pre-shared key.
+fn psk_key(ike: &IkeConfig) -> &'static str {
+    match ike.easy_vpn() {
+        Some(_) => "group-key-file",
+        None => "psk-file",
+    }
+}
+
+/// What is wrong with the file of an Easy VPN user's password.
+fn password_trouble(ike: &IkeConfig) -> Option<String> {
+    let file = &ike.easy_vpn()?.password_file;
+    let error = keys::read_password(file).err()?;
+    Some(format!("password-file {error}"))
 }
 
 fn is_executable(program: &Path) -> bool {
@@ -246,6 +298,7 @@ fn keyed(out: &mut String, tunnel: &TunnelConfig, ike: &IkeConfig) {
         Start::Auto => "brought up at once",
         Start::OnTraffic => "brought up by traffic",
         Start::Passive => "brought up by the peer",
+        Start::Manual => "brought up by adit up",
     };
     let idle = tunnel.idle_timeout.map_or(String::new(), |time| {
         format!(", deleted after {time:?} without data")
@@ -254,10 +307,14 @@ fn keyed(out: &mut String, tunnel: &TunnelConfig, ike: &IkeConfig) {
         ChildMode::Tunnel => "tunnel",
         ChildMode::Transport => "transport",
     };
+    let version = match &ike.version {
+        IkeVersion::V1(_) => 1,
+        IkeVersion::V2(_) => 2,
+    };
     line(
         out,
         "ike",
-        &format!("version 2, {mode} mode, {start}{idle}"),
+        &format!("version {version}, {mode} mode, {start}{idle}"),
     );
     let ours = ike.local_id.as_ref().map_or(
         "the subject of our certificate".to_owned(),
@@ -268,6 +325,23 @@ fn keyed(out: &mut String, tunnel: &TunnelConfig, ike: &IkeConfig) {
         .as_ref()
         .map_or("whoever proves it".to_owned(), ToString::to_string);
     line(out, "identities", &format!("{ours}, to {theirs}"));
+    proofs(out, ike);
+    let (proposals, esp) = match &ike.version {
+        IkeVersion::V1(v1) => (joined(&v1.proposals), joined(&v1.esp_proposals)),
+        IkeVersion::V2(v2) => (joined(&v2.proposals), joined(&v2.esp_proposals)),
+    };
+    line(out, "proposals", &proposals);
+    line(out, "esp", &esp);
+    let (whole, child, jitter) = (ike.rekey, ike.child_rekey, ike.jitter_percent);
+    line(
+        out,
+        "rekey",
+        &format!("after {whole:?}, child SAs after {child:?}, up to {jitter} % earlier"),
+    );
+}
+
+/// By what both ends prove themselves.
+fn proofs(out: &mut String, ike: &IkeConfig) {
     match &ike.credentials {
         Credentials::Psk(file) => {
             line(out, "psk", &format!("in {}", file.display()));
@@ -285,14 +359,18 @@ fn keyed(out: &mut String, tunnel: &TunnelConfig, ike: &IkeConfig) {
             );
         }
     }
-    line(out, "proposals", &joined(&ike.proposals));
-    line(out, "esp", &joined(&ike.esp_proposals));
-    let (whole, child, jitter) = (ike.rekey, ike.child_rekey, ike.jitter_percent);
-    line(
-        out,
-        "rekey",
-        &format!("after {whole:?}, child SAs after {child:?}, up to {jitter} % earlier"),
-    );
+    if let Some(easy_vpn) = ike.easy_vpn() {
+        let (user, file) = (&easy_vpn.user, easy_vpn.password_file.display());
+        let mode = match easy_vpn.client_mode {
+            ClientMode::Client => "client mode",
+            ClientMode::NetworkExtension => "network extension",
+        };
+        line(
+            out,
+            "easy vpn",
+            &format!("{mode}, user {user:?}, password in {file}"),
+        );
+    }
 }
 
 fn line(out: &mut String, name: &str, value: &str) {

@@ -18,6 +18,7 @@ pub(super) struct TunnelCounters<'a> {
     kernel_drops: &'a BTreeMap<String, u64>,
     dialects: &'a BTreeMap<String, u64>,
     unassigned_drops: &'a BTreeMap<String, u64>,
+    ike: &'a BTreeMap<String, u64>,
 }
 
 impl<'a> TunnelCounters<'a> {
@@ -34,6 +35,7 @@ impl<'a> TunnelCounters<'a> {
             kernel_drops: &tunnel.kernel_drops,
             dialects: &tunnel.dialects,
             unassigned_drops: &status.unassigned_drops,
+            ike: &status.ike,
         }
     }
 
@@ -69,6 +71,7 @@ impl<'a> TunnelCounters<'a> {
             "dropped packets of no tunnel",
             named(self.unassigned_drops),
         );
+        section(&mut table, "IKE of all tunnels", named(self.ike));
         table.print(2, out)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::show::{ShowError, command};
 use super::table::Table;
 use super::units;
-use crate::control::ike::{ChildStatus, DpdStatus, IkeStatus};
+use crate::control::ike::{ChildStatus, DpdStatus, EasyVpnStatus, IkeStatus};
 use crate::control::{Client, ClientError, Request, Response, What};
 
 /// Deletes a tunnel's SAs, which are then made anew as its `start` says.
@@ -92,7 +92,8 @@ pub(super) fn debug(
 
 /// Adds the rows about IKE to a tunnel's block.
 pub(super) fn rows(ike: &IkeStatus, table: &mut Table) {
-    table.row(["IKE", &state(ike)]);
+    let name = if ike.version == 1 { "IKEv1" } else { "IKE" };
+    table.row([name, &state(ike)]);
     table.row(["identities", &identities(ike)]);
     if let (Some(local), Some(remote)) = (ike.local, ike.remote) {
         let nat = match ike.nat.as_deref() {
@@ -111,7 +112,14 @@ pub(super) fn rows(ike: &IkeStatus, table: &mut Table) {
         let (local, remote) = (child.local_ts.join(" "), child.remote_ts.join(" "));
         table.row(["selectors", &format!("{local} to {remote}")]);
     }
+    if let Some(easy_vpn) = &ike.easy_vpn {
+        self::easy_vpn(easy_vpn, table);
+    }
     match &ike.dpd {
+        Some(dpd) if !dpd.peer_answers => table.row([
+            "DPD",
+            "the peer did not say that it answers: it is never asked, and never dead for its silence",
+        ]),
         Some(dpd) => table.row(["DPD", &self::dpd(dpd)]),
         None => table.row(["DPD", "off"]),
     }
@@ -130,6 +138,45 @@ pub(super) fn rows(ike: &IkeStatus, table: &mut Table) {
     if let Some(error) = &ike.last_error {
         table.row(["IKE error", error]);
     }
+}
+
+/// What an Easy VPN server assigned, as far as it did.
+fn easy_vpn(easy_vpn: &EasyVpnStatus, table: &mut Table) {
+    fn joined<T: ToString>(all: &[T]) -> Option<String> {
+        let words: Vec<_> = all.iter().map(ToString::to_string).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+    let addresses = joined(&easy_vpn.addresses);
+    let assigned = addresses.map_or_else(String::new, |words| format!(", we are {words}"));
+    table.row([
+        "Easy VPN",
+        &format!("{} mode{assigned}", easy_vpn.client_mode),
+    ]);
+    let rows = [
+        ("name servers", joined(&easy_vpn.dns)),
+        ("domain", easy_vpn.default_domain.clone()),
+        ("split DNS", joined(&easy_vpn.split_dns)),
+        ("through it", easy_vpn.routing.clone()),
+        ("more servers", joined(&easy_vpn.backup_servers)),
+        (
+            "banner",
+            easy_vpn.banner.as_ref().map(|text| one_line(text)),
+        ),
+    ];
+    for (name, words) in rows {
+        words.iter().for_each(|words| table.row([name, words]));
+    }
+    match easy_vpn.save_password {
+        Some(true) => table.row(["password", "the server lets it be kept"]),
+        Some(false) => table.row(["password", "the server does not let it be kept"]),
+        None => {}
+    }
+}
+
+/// A text of several lines in one.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" / ")
 }
 
 fn state(ike: &IkeStatus) -> String {

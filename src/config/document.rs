@@ -31,9 +31,12 @@ pub fn document() -> String {
 fn part(section: Section) -> String {
     let mut text = match section.heading() {
         "" => "\n## Top of the file\n".to_owned(),
+        heading if section == Section::IkeV1 => {
+            format!("\n## `[{heading}]` with `version = 1`\n")
+        }
         heading => format!("\n## `[{heading}]`\n"),
     };
-    for key in section.keys() {
+    for key in section.keys().filter(|key| key.section == section) {
         let default = match key.default {
             Absent::Required(_) => "required".to_owned(),
             Absent::Value(value) => format!("default `{value}`"),

@@ -10,6 +10,23 @@ use super::time::show_time;
 pub use table::{DEFAULT_SOCKET, KEYS};
 pub(super) use table::{DPD_PROFILE_INTERVAL_MIN, DPD_PROFILE_RETRY_MIN, PROFILE_PERIOD_MIN};
 
+/// Keys of [`Section::Ike`] that version 1 has too, with the same meaning.
+const OF_BOTH_VERSIONS: [&str; 13] = [
+    "version",
+    "psk-file",
+    "local-id",
+    "remote-id",
+    "child-mode",
+    "rekey",
+    "child-rekey",
+    "child-packets",
+    "rekey-jitter",
+    "replay-window",
+    "retransmit",
+    "encap",
+    "nat-keepalive",
+];
+
 /// A table of the file, as a group of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
@@ -31,6 +48,10 @@ pub enum Section {
     Limits,
     /// `ike` of a tunnel.
     Ike,
+    /// `ike` of a tunnel with `version = 1`; some of its keys are those of [`Section::Ike`].
+    IkeV1,
+    /// `ike.easy-vpn`
+    EasyVpn,
     /// `ike.retransmit`
     Retransmit,
     /// `dpd` of a tunnel.
@@ -71,12 +92,15 @@ impl Kind {
             Self::AbsolutePath(_) => "an absolute path".to_owned(),
             Self::File => "the path of a file".to_owned(),
             Self::Text => "a string".to_owned(),
+            Self::Name(max) => format!("a string of 1..={max} octets"),
             Self::Identity => {
                 "a host name, user@host, an IP address, keyid:TEXT or a distinguished name"
                     .to_owned()
             }
             Self::IkeProposal => "a proposal such as \"aes256gcm16-prfsha384-ecp384\"".to_owned(),
             Self::EspProposal => "a proposal such as \"aes256gcm16-x25519\"".to_owned(),
+            Self::IkeV1Proposal => "a proposal such as \"aes256-sha256-modp2048\"".to_owned(),
+            Self::EspV1Proposal => "a proposal such as \"aes256-sha256-modp2048\"".to_owned(),
             Self::List(list) => {
                 let List { of, min, max, .. } = list;
                 format!("an array of {min}..={max}, each {}", of.describe())
@@ -96,7 +120,7 @@ impl Kind {
 
 impl Section {
     /// Every section, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Top,
         Self::IkeEndpoint,
         Self::Tunnel,
@@ -107,6 +131,8 @@ impl Section {
         Self::Limits,
         Self::Ike,
         Self::Retransmit,
+        Self::IkeV1,
+        Self::EasyVpn,
         Self::Dpd,
         Self::Gre,
         Self::GreKey,
@@ -128,7 +154,8 @@ impl Section {
             Self::SaOut => "tunnel.NAME.sa.out",
             Self::SaIn => "tunnel.NAME.sa.in",
             Self::Limits => "tunnel.NAME.sa.out.hard",
-            Self::Ike => "tunnel.NAME.ike",
+            Self::Ike | Self::IkeV1 => "tunnel.NAME.ike",
+            Self::EasyVpn => "tunnel.NAME.ike.easy-vpn",
             Self::Retransmit => "tunnel.NAME.ike.retransmit",
             Self::Dpd => "tunnel.NAME.dpd",
             Self::Gre => "tunnel.NAME.gre",
@@ -143,7 +170,11 @@ impl Section {
 
     /// The keys of the section, in the order of the table.
     pub fn keys(self) -> impl Iterator<Item = &'static Key> {
-        KEYS.iter().filter(move |key| key.section == self)
+        let shared = move |key: &Key| {
+            self == Self::IkeV1 && key.section == Self::Ike && OF_BOTH_VERSIONS.contains(&key.name)
+        };
+        KEYS.iter()
+            .filter(move |key| key.section == self || shared(key))
     }
 
     /// The key of this name in the section.
@@ -183,12 +214,18 @@ pub enum Kind {
     File,
     /// Any string without a zero octet.
     Text,
+    /// A string of at most this many octets, at least one and none of them zero.
+    Name(usize),
     /// Who an end of IKE says it is.
     Identity,
     /// Algorithms for an IKE SA.
     IkeProposal,
     /// Algorithms for a child SA.
     EspProposal,
+    /// Algorithms for an ISAKMP SA of IKEv1.
+    IkeV1Proposal,
+    /// Algorithms for the IPsec SAs of IKEv1.
+    EspV1Proposal,
     /// An array.
     List(&'static List),
     /// A table with the keys of this section.

@@ -30,7 +30,10 @@ pub use document::document;
 pub use esp::{
     InSa, Limits, Nat, OutSa, Segmentation, StaticSas, Tfc, TfcPad, UdpConfig, Warm, WarmKind,
 };
-pub use ike::{ChildMode, Credentials, IkeConfig, IkeEndpoint, Retransmit, Start};
+pub use ike::v1::{ClientMode, EasyVpn, EspProposal, IkeProposal, IkeV1};
+pub use ike::{
+    ChildMode, Credentials, IkeConfig, IkeEndpoint, IkeV2, IkeVersion, Retransmit, Start,
+};
 pub use keys::{Absent, DEFAULT_SOCKET, KEYS, Key, Kind, List, Section};
 pub use overhead::Overhead;
 pub use report::{Problem, Report, Severity};
@@ -156,10 +159,12 @@ fn read(path: &Path, text: &str) -> Result<Config, Report> {
         checks::within(tunnel, &mut problems);
         esp::checks::within(tunnel, &mut problems);
         ike::checks::within(tunnel, &mut problems);
+        ike::v1::checks::within(tunnel, &mut problems);
     }
     checks::between(&tunnels, &mut problems);
     esp::checks::between(&tunnels, &mut problems);
     ike::checks::between(&tunnels, &top, &mut problems);
+    ike::v1::checks::between(&tunnels, &mut problems);
     let report = Report::new(path, text, problems);
     if report
         .problems()

@@ -5,7 +5,7 @@ use adit_proto::wire::esp::{HEADER_OCTETS, TRAILER_OCTETS};
 use adit_proto::wire::gre::{Header, PROTOCOL_IPV4};
 use adit_proto::wire::natt::UDP_OCTETS;
 
-use super::ike::ChildMode;
+use super::ike::{ChildMode, IkeConfig};
 use super::types::{Family, Mode, TunnelConfig};
 
 /// Octets around an inner packet, part by part.
@@ -89,8 +89,7 @@ impl TunnelConfig {
         if !self.mode.has_esp() {
             return None;
         }
-        let offers = self.ike.iter().flat_map(|ike| &ike.esp_proposals);
-        let suites = offers.flat_map(|offer| offer.suites()).copied();
+        let suites = self.ike.iter().flat_map(IkeConfig::suites);
         let cost = |suite: &Suite| esp_octets(*suite) + suite.align_octets();
         Some(suites.max_by_key(cost).unwrap_or(Suite::Aes256Gcm16))
     }

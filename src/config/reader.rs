@@ -67,6 +67,9 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, section: Section, path: &str, name: &str, span: Range<usize>) {
+        if let Some(fault) = of_other_version(section, name) {
+            return self.fault(&format!("{} ", join(path, name)), fault, span);
+        }
         let message = format!(
             "{}unknown key {}",
             self.place,
@@ -118,12 +121,10 @@ impl<'a> Reader<'a> {
         };
         let read = match (kind, node.get_ref()) {
             (Kind::List(list), DeValue::Array(items)) => Ok(self.list(list, path, items, &span)),
-            (Kind::Table(section), DeValue::Table(table)) => Ok(Value::Table(self.table(
-                *section,
-                path,
-                table,
-                span.clone(),
-            ))),
+            (Kind::Table(section), DeValue::Table(table)) => {
+                let section = of_version(*section, table);
+                Ok(Value::Table(self.table(section, path, table, span.clone())))
+            }
             (Kind::Tunnels, DeValue::Table(table)) => Ok(self.tunnels(table, &span)),
             (Kind::Word(words), DeValue::String(text)) => word(whole, words, text).map(Value::Word),
             (kind, DeValue::String(text)) => string(kind, text),
@@ -265,6 +266,39 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The keys of a table of IKE depend on its version.
+fn of_version(section: Section, table: &DeTable<'_>) -> Section {
+    let is_first = |value: &DeValue<'_>| matches!(value, DeValue::Integer(version) if u64::from_str_radix(version.as_str(), version.radix()) == Ok(1));
+    let version = table
+        .iter()
+        .find(|(name, _)| name.get_ref() == "version")
+        .map(|(_, value)| value.get_ref());
+    if section == Section::Ike && version.is_some_and(is_first) {
+        return Section::IkeV1;
+    }
+    section
+}
+
+/// Why a key of one version of IKE does not stand with the other.
+fn of_other_version(section: Section, name: &str) -> Option<Fault> {
+    if section == Section::Ike {
+        Section::IkeV1.key(name)?;
+        let fault = Fault::new("needs version 1", "needs version 1");
+        return Some(fault.help("leave it out, or add version = 1"));
+    }
+    if section != Section::IkeV1 {
+        return None;
+    }
+    Section::Ike.key(name)?;
+    let why = match name {
+        "child-octets" => "whose lives are in kilobytes: see child-kilobytes",
+        "fragment-octets" => "whose messages leave in one piece",
+        _ => "where both ends prove themselves by a pre-shared key",
+    };
+    let words = format!("has no meaning with version 1, {why}");
+    Some(Fault::new(words, "needs version 2").help("leave it out"))
+}
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
@@ -308,9 +342,12 @@ fn string(kind: &Kind, text: &str) -> Result<Value, Fault> {
         Kind::AbsolutePath(octets) => scalar::absolute_path(text, octets).map(Value::Path),
         Kind::File => scalar::file(text).map(Value::Path),
         Kind::Text => scalar::text(text).map(Value::Text),
+        Kind::Name(octets) => scalar::name(text, octets).map(Value::Text),
         Kind::Identity => scalar::parsed(text, "not an identity").map(Value::Identity),
         Kind::IkeProposal => scalar::parsed(text, "not available").map(Value::IkeOffer),
         Kind::EspProposal => scalar::parsed(text, "not available").map(Value::EspOffer),
+        Kind::IkeV1Proposal => scalar::parsed(text, "not available").map(Value::IkeV1),
+        Kind::EspV1Proposal => scalar::parsed(text, "not available").map(Value::EspV1),
         Kind::Flag
         | Kind::Off
         | Kind::Integer(..)
@@ -350,9 +387,12 @@ fn admitted<'k>(kind: &'k Kind, value: &DeValue<'_>) -> Option<&'k Kind> {
         | Kind::AbsolutePath(_)
         | Kind::File
         | Kind::Text
+        | Kind::Name(_)
         | Kind::Identity
         | Kind::IkeProposal
-        | Kind::EspProposal => matches!(value, DeValue::String(_)),
+        | Kind::EspProposal
+        | Kind::IkeV1Proposal
+        | Kind::EspV1Proposal => matches!(value, DeValue::String(_)),
     })
 }
 

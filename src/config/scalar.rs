@@ -399,6 +399,20 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str, label: &str) -> Resul
         .map_err(|why| Fault::new(format!("{}: {why}", quoted(text)), label))
 }
 
+/// A name of at most this many octets.
+pub(super) fn name(text: &str, max_octets: usize) -> Result<String, Fault> {
+    let octets = text.len();
+    let (bound, side) = if octets == 0 {
+        ("minimum 1".to_owned(), "below")
+    } else if octets > max_octets {
+        (format!("maximum {max_octets}"), "above")
+    } else {
+        return self::text(text);
+    };
+    let words = format!("{} of {octets} octets {side} {bound}", quoted(text));
+    Err(Fault::new(words, bound))
+}
+
 pub(super) fn text(text: &str) -> Result<String, Fault> {
     if text.contains('\0') {
         return Err(Fault::new(

@@ -8,6 +8,7 @@ use adit_proto::wire::gre::GreKey;
 
 use super::esp::{Segmentation, build as esp};
 use super::ike::build as ike;
+use super::ike::v1::build as v1;
 use super::keys::Section;
 use super::types::{
     Gre, Hook, Keepalive, Mode, MssClamp, Mtu, Offload, OnDead, Pin, Profile, Remote, TunnelConfig,
@@ -25,6 +26,7 @@ pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
     let mode = esp::mode(table);
     let addresses = prefixes(table, "addresses");
     let remotes = remotes(table);
+    let (local_ts, remote_ts) = selectors(table);
     TunnelConfig {
         name: name.to_owned(),
         mode,
@@ -34,8 +36,8 @@ pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
         dpd: ike::dpd(table),
         start: ike::start(table, &remotes),
         idle_timeout: ike::idle_timeout(table),
-        local_ts: prefixes(table, "local-ts"),
-        remote_ts: prefixes(table, "remote-ts"),
+        local_ts,
+        remote_ts,
         interface: table
             .value("interface")
             .text()
@@ -57,11 +59,7 @@ pub(super) fn build(name: &str, table: &Table, folder: &Path) -> TunnelConfig {
         } else {
             DscpIn::Keep
         },
-        ecn: if is_word(table, "ecn", "compatibility") {
-            Ecn::Compatibility
-        } else {
-            Ecn::Normal
-        },
+        ecn: ecn(table),
         df: df(table),
         mss_clamp: mss_clamp(table),
         gre: gre(table),
@@ -121,6 +119,19 @@ fn remotes(table: &Table) -> Vec<Remote> {
     match table.value("remote").remote() {
         Some(remote) => vec![remote],
         None => list(table, "remote", Value::remote),
+    }
+}
+
+/// The networks of our side and of the peer's.
+fn selectors(table: &Table) -> (Vec<Prefix>, Vec<Prefix>) {
+    let given = || (prefixes(table, "local-ts"), prefixes(table, "remote-ts"));
+    v1::selectors(table).unwrap_or_else(given)
+}
+
+fn ecn(table: &Table) -> Ecn {
+    match table.value("ecn").word() {
+        Some("compatibility") => Ecn::Compatibility,
+        Some(_) | None => Ecn::Normal,
     }
 }
 

@@ -270,6 +270,12 @@ pub enum Remote {
 }
 
 impl Remote {
+    /// The peer of that address or name; none where no configuration could name it.
+    pub fn one(text: &str) -> Option<Self> {
+        let remote = super::scalar::remote(text).ok()?;
+        (remote != Self::Any).then_some(remote)
+    }
+
     /// The family, when it is known without a resolver.
     pub fn family(&self) -> Option<Family> {
         match self {
@@ -307,6 +313,11 @@ impl Prefix {
     pub fn contains(self, address: IpAddr) -> bool {
         Family::of(address) == Family::of(self.address)
             && Self::new(address, self.length).network() == self.network()
+    }
+
+    /// Whether one of two networks holds the other.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
     }
 }
 

@@ -10,6 +10,7 @@ use adit_proto::ike::identity::Identity;
 use adit_proto::ike::proposal::{EspOffer, IkeOffer};
 use toml::de::DeValue;
 
+use super::ike::v1;
 use super::keys::{Absent, Key, Section};
 use super::reader::Reader;
 use super::types::Remote;
@@ -39,6 +40,8 @@ pub(super) enum Value {
     Identity(Identity),
     IkeOffer(IkeOffer),
     EspOffer(EspOffer),
+    IkeV1(v1::IkeProposal),
+    EspV1(v1::EspProposal),
     List(Vec<Node>),
     Table(Table),
     Tunnels(Vec<(String, Table)>),
@@ -71,6 +74,8 @@ contents! {
     id: Identity(Identity),
     ike_offer: IkeOffer(IkeOffer),
     esp_offer: EspOffer(EspOffer),
+    ike_v1: IkeV1(v1::IkeProposal),
+    esp_v1: EspV1(v1::EspProposal),
     list: List(Vec<Node>),
     table: Table(Table),
     tunnels: Tunnels(Vec<(String, Table)>),
@@ -93,6 +98,8 @@ impl Value {
             Self::Text(value) => Some(value.clone()),
             Self::IkeOffer(value) => Some(value.to_string()),
             Self::EspOffer(value) => Some(value.to_string()),
+            Self::IkeV1(value) => Some(value.to_string()),
+            Self::EspV1(value) => Some(value.to_string()),
             Self::Flag(_)
             | Self::Time(_)
             | Self::Netns(_)

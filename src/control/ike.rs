@@ -1,6 +1,6 @@
 //! What `status` shows of IKE and what `debug` streams.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,10 @@ use super::report::Stamp;
 /// What a tunnel's IKE knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IkeStatus {
-    /// `idle`, `sa-init`, `auth`, `established`, `rekeying` or `deleting`.
+    /// The major version: 1 or 2.
+    pub version: u8,
+    /// `idle`, `sa-init`, `auth`, `established`, `rekeying` or `deleting`; of version 1 `main-mode` in place of the second and third, with
+    /// Easy VPN `aggressive-mode` and `configuring`.
     pub state: String,
     /// What we call ourselves.
     pub local_id: String,
@@ -40,10 +43,41 @@ pub struct IkeStatus {
     pub proof: Option<String>,
     /// The child SAs, the one in use first.
     pub children: Vec<ChildStatus>,
+    /// What an Easy VPN server assigned; none before it did.
+    pub easy_vpn: Option<EasyVpnStatus>,
     /// Packets lost while SAs were replaced.
     pub rekey_lost_packets: u64,
     /// Why the last attempt or the last SA ended, in words.
     pub last_error: Option<String>,
+}
+
+/// What an Easy VPN server assigned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EasyVpnStatus {
+    /// `client` or `network-extension`.
+    pub client_mode: String,
+    /// Our addresses in the tunnel.
+    pub addresses: Vec<IpAddr>,
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
+    /// The domain of names without one.
+    pub default_domain: Option<String>,
+    /// Domains that the name servers answer for.
+    pub split_dns: Vec<String>,
+    /// Networks that are reached through the tunnel; all are when there is none.
+    pub split_include: Vec<String>,
+    /// Networks that are reached beside the tunnel.
+    pub split_exclude: Vec<String>,
+    /// A text for people.
+    pub banner: Option<String>,
+    /// Whether the server lets the client keep the password.
+    pub save_password: Option<bool>,
+    /// What goes through the tunnel, in words.
+    pub routing: Option<String>,
+    /// Servers to try after those of the configuration.
+    pub backup_servers: Vec<String>,
+    /// For how many seconds the addresses are ours, counted from their assignment.
+    pub expiry_s: Option<u32>,
 }
 
 /// What dead peer detection knows.
@@ -63,6 +97,8 @@ pub struct DpdStatus {
     pub sent: u64,
     /// How often the peer was heard again after a probe.
     pub answered: u64,
+    /// Whether the peer answers; one that does not is never asked, and never dead for its silence.
+    pub peer_answers: bool,
     /// How long until the next probe if the peer is not heard before; none while none is planned.
     pub next_ms: Option<u64>,
 }

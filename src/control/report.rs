@@ -19,6 +19,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Packets of no tunnel that were dropped, by reason.
     pub unassigned_drops: BTreeMap<String, u64>,
+    /// What IKE counted for all tunnels, and for messages of none; empty without IKE.
+    pub ike: BTreeMap<String, u64>,
     /// The tunnels, by name.
     pub tunnels: Vec<TunnelStatus>,
 }
@@ -141,7 +143,7 @@ pub struct Event {
     pub tunnel: String,
     /// `up`, `suspect`, `recovered`, `down`, `failover`, `failback`, `resolve-failed`, `no-route`, `mtu`,
     /// `interface-gone`, `interface-failed`, `enabled`, `disabled`, `offload`, `hook-failed`, `peer-moved`, `sa-soft-limit`,
-    /// `ike-up`, `child-up`, `rekeyed`, `ike-down`, `ike-failed`, `ike-refused`, `cleared`, `idle`,
+    /// `configured`, `easy-vpn-failed`, `ike-up`, `child-up`, `rekeyed`, `ike-down`, `ike-failed`, `ike-refused`, `cleared`, `idle`,
     /// `key-state`.
     pub event: String,
     /// Why.

@@ -10,9 +10,14 @@ use crate::control::Event;
 
 /// Runs `hook` for `event`, and says in words what went wrong.
 ///
-/// The program gets the event in its environment: `ADIT_TUNNEL`, `ADIT_EVENT`, `ADIT_INTERFACE`, `ADIT_REMOTE`, `ADIT_REASON`,
-/// and whole as one line of JSON on its standard input. It is killed after its timeout, and its process group with it.
-pub(super) async fn run(hook: Hook, interface: String, event: Event) -> Result<(), String> {
+/// The program gets the event in its environment: `ADIT_TUNNEL`, `ADIT_EVENT`, `ADIT_INTERFACE`, `ADIT_REMOTE`, `ADIT_REASON` and
+/// what `more` names, and whole as one line of JSON on its standard input. It is killed after its timeout, and its process group with it.
+pub(super) async fn run(
+    hook: Hook,
+    interface: String,
+    event: Event,
+    more: Vec<(&'static str, String)>,
+) -> Result<(), String> {
     let path = hook.program.display();
     let mut child = Command::new(&hook.program)
         .args(&hook.arguments)
@@ -21,6 +26,7 @@ pub(super) async fn run(hook: Hook, interface: String, event: Event) -> Result<(
         .env("ADIT_INTERFACE", interface)
         .env("ADIT_REMOTE", event.remote.as_deref().unwrap_or_default())
         .env("ADIT_REASON", event.reason.as_deref().unwrap_or_default())
+        .envs(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -66,12 +72,13 @@ mod tests {
             arguments,
             timeout,
         };
-        run(hook, "adit0".to_owned(), event).await
+        let more = vec![("ADIT_DOMAIN", "example.net".to_owned())];
+        run(hook, "adit0".to_owned(), event, more).await
     }
 
     #[tokio::test]
     async fn a_hook_gets_the_event_in_its_environment_and_on_its_input() {
-        let script = r#"test "$ADIT_TUNNEL/$ADIT_EVENT/$ADIT_INTERFACE/$ADIT_REASON" = "branch/down/adit0/keepalive unanswered" && grep -q '"event":"down"'"#;
+        let script = r#"test "$ADIT_TUNNEL/$ADIT_EVENT/$ADIT_INTERFACE/$ADIT_REASON/$ADIT_DOMAIN" = "branch/down/adit0/keepalive unanswered/example.net" && grep -q '"event":"down"'"#;
         assert_eq!(shell(script, Duration::from_secs(10)).await, Ok(()));
     }
 

@@ -1,14 +1,17 @@
 //! A tunnel whose security associations IKE makes: when it begins with a peer, when it gives up, and what it does then.
 //!
-//! Who begins: with `start = "auto"` the tunnel itself, as soon as the failover machine has a remote; with `on-traffic` when a packet
+//! Who begins: with `start = "auto"`, and once enabled with `connect = "manual"`, the tunnel itself, as soon as the failover machine has a remote; with `on-traffic` when a packet
 //! waits; else only the peer. A remote that fails gives way to the next at once; after all of them failed there is a pause that grows.
 
 mod attempt;
+mod configured;
 pub(super) mod connection;
+mod credentials;
 mod failback;
 mod idle;
 mod lives;
 mod notices;
+mod operator;
 mod reach;
 pub(super) mod status;
 mod trace;
@@ -19,15 +22,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adit_crypto::Suite;
+use adit_proto::ikev1::Assigned;
 use adit_proto::liveness::{DownReason, Event as Seen};
 use adit_proto::wire::esp::Spi;
 
 use super::{Daemon, settings};
 use crate::config::{Start, TunnelConfig};
-use crate::control::{Event, What};
+use crate::control::What;
 use crate::dataplane::TunnelId;
 use crate::ike_lane::{Act, ChildUp, IkeCommand, IkeLane, NewConnection};
-use connection::Credentials;
+use credentials::Credentials;
 use lives::Lives;
 
 /// The peer's port.
@@ -96,6 +100,14 @@ pub(super) struct Ike {
     known: BTreeMap<usize, IpAddr>,
     /// The tunnel was shut because nobody used it.
     is_shut: bool,
+    /// Why no attempt is made before the operator asks for one: a server did not let us in, or the connection is made by hand.
+    awaits_operator: Option<String>,
+    /// The peer answers when it is asked whether it lives.
+    answers_probes: bool,
+    /// What an Easy VPN server assigned.
+    assigned: Option<Box<Assigned>>,
+    /// Remotes of the configuration, behind which come those that a server named.
+    own_remotes: usize,
 }
 
 impl Ike {
@@ -121,16 +133,33 @@ impl Ike {
             fails_back: false,
             known: BTreeMap::new(),
             is_shut: false,
+            awaits_operator: None,
+            answers_probes: true,
+            assigned: None,
+            own_remotes: config.remotes.len(),
         }))
     }
 
     /// What the tunnel does while it has had no associations.
     pub(super) fn before_first(&self) -> Option<&'static str> {
+        if self.awaits_operator.is_some() {
+            return None;
+        }
         match (self.phase, self.seeks) {
             (Phase::Initiating { .. }, _) | (Phase::Rest, true) => Some("connecting"),
             (Phase::Rest, false) => Some("waiting"),
             (Phase::Established, _) => None,
         }
+    }
+
+    /// Why only the operator may have it try again, where that is so.
+    pub(super) fn awaits_operator(&self) -> Option<&str> {
+        self.awaits_operator.as_deref()
+    }
+
+    /// Whether the peer answers when it is asked whether it lives: where it does not, it is never dead for its silence.
+    pub(super) fn answers_probes(&self) -> bool {
+        self.answers_probes
     }
 
     /// What seals the packets, or, before anything is agreed upon, would at first choice.
@@ -152,6 +181,7 @@ impl Ike {
         self.pauses = false;
         self.preferred_since = None;
         self.is_shut = false;
+        self.answers_probes = true;
     }
 }
 
@@ -162,12 +192,43 @@ impl Daemon {
         ike.is_none_or(|ike| ike.seeks)
     }
 
+    /// Refuses a pre-shared key that tunnels of both versions have: whoever guesses it in version 1 has it in both.
+    pub(super) fn check_psks(&self) -> Result<(), (String, String)> {
+        let of = |is_v1: bool| {
+            self.tunnels.values().filter_map(move |tunnel| {
+                let version = tunnel.config.ike.as_ref()?;
+                let is_meant = version.v1().is_some() == is_v1;
+                Some((
+                    &tunnel.config.name,
+                    tunnel.ike.as_ref().filter(|_| is_meant)?,
+                ))
+            })
+        };
+        for (name, ike) in of(true) {
+            let mut others = of(false);
+            let same = |other: &Ike| ike.credentials.is_same_psk(&other.credentials);
+            if let Some((other, _)) = others.find(|(_, other)| same(other)) {
+                let why = format!(
+                    "its pre-shared key is that of tunnel {other:?}, which has another version of IKE: whoever guesses it in version 1 has it in both"
+                );
+                return Err((name.clone(), why));
+            }
+        }
+        Ok(())
+    }
+
     fn lane(&self) -> Option<&IkeLane> {
         self.ike.as_ref()
     }
 
     /// Has the lane take an enabled tunnel over.
     pub(super) fn enable_ike(&mut self, id: TunnelId) {
+        self.hand_to_lane(id);
+        self.learn_remotes(id);
+        self.listen_for_peers(id);
+    }
+
+    fn hand_to_lane(&mut self, id: TunnelId) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -176,7 +237,8 @@ impl Daemon {
         let (Some(ike), Some(config)) = (&mut tunnel.ike, &tunnel.config.ike) else {
             return;
         };
-        ike.rest(start == Start::Auto);
+        let begins = matches!(start, Start::Auto | Start::Manual);
+        ike.rest(begins && ike.awaits_operator.is_none());
         let made = match connection::new(&tunnel.config, config, &ike.credentials, initiators) {
             Ok(made) => made,
             Err(why) => return self.complain(id, "ike-failed", why),
@@ -185,15 +247,13 @@ impl Daemon {
         let new = NewConnection {
             name: Arc::from(&*tunnel.config.name),
             netns: tunnel.outer,
-            connection: Box::new(made),
+            agreement: made,
             policy,
             wakes: settings::wakes(&tunnel.config),
         };
         if let Some(lane) = self.lane() {
             lane.post(IkeCommand::Add(id, Box::new(new)));
         }
-        self.learn_remotes(id);
-        self.listen_for_peers(id);
     }
 
     /// Has the lane let go of a tunnel, whose peer is told.
@@ -204,6 +264,9 @@ impl Daemon {
         ike.rest(false);
         if let Some(lane) = self.ike.clone() {
             lane.remove(id).await;
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.forget_assigned();
         }
     }
 
@@ -260,9 +323,10 @@ impl Daemon {
         };
         let Some(ike) = &mut tunnel.ike else { return };
         let was_up = ike.phase == Phase::Established;
-        let line = trace::line(seen, tunnel.config.dpd.as_ref());
-        if let (Some(line), Some(lane)) = (line, &self.ike) {
-            lane.trace(&tunnel.config.name, line);
+        let lines = trace::lines(seen, tunnel.config.dpd.as_ref());
+        if let Some(lane) = &self.ike {
+            let name = &tunnel.config.name;
+            lines.into_iter().for_each(|line| lane.trace(name, line));
         }
         let Seen::Down { reason, .. } = seen else {
             return;
@@ -277,34 +341,13 @@ impl Daemon {
         ike.lose();
         let seeks = ike.seeks;
         self.act_on(id, Act::Dead);
-        if seeks && is_dead {
+        if seeks && self.is_by_hand(id) {
+            self.leave_to_operator(id, "peer not responding");
+        } else if seeks && is_dead {
             self.next_remote(id);
         } else if seeks {
             self.same_remote(id, RETRY);
         }
-    }
-
-    /// Deletes a tunnel's associations and begins anew with the first remote, if the tunnel begins at all.
-    pub(super) async fn clear(&mut self, id: TunnelId) -> Result<(), String> {
-        let lane = self.with_ike(id)?;
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
-            return Ok(());
-        };
-        let seeks = tunnel.config.start != Start::Passive;
-        let Some(ike) = &mut tunnel.ike else {
-            return Ok(());
-        };
-        if !tunnel.enabled {
-            return Err("the tunnel is disabled: `adit up` enables it".to_owned());
-        }
-        ike.rest(seeks);
-        tunnel.failover.restart();
-        let name = tunnel.config.name.clone();
-        // Without associations there is nothing to delete.
-        let _ = lane.ask(id, Act::Clear).await;
-        self.announce(Event::new(&name, "cleared", Instant::now()));
-        self.act(id);
-        Ok(())
     }
 
     /// Makes new keys for the IKE SA or the child SA.

@@ -129,6 +129,7 @@ impl Keys {
             lifetime(config::Limits::default(), sas.inbound.hard),
         );
         let pair = NewPair {
+            answers_probes: false,
             outbound,
             inbound,
             selectors: selectors(config),

@@ -4,6 +4,7 @@
 //! and changes of routes, one at a time. What takes long runs elsewhere and comes back as a message: names are resolved on a thread of
 //! tokio's pool, hooks are child processes, interfaces change on the link lane.
 
+mod easy_vpn;
 mod hooks;
 mod ike;
 mod ipsec;
@@ -26,12 +27,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::config::{Config, IkeEndpoint, TunnelConfig};
+use crate::config::{Config, IkeEndpoint, Start, TunnelConfig};
 use crate::control::{self, Bound, Call, Event, Request, Response, SocketError};
 use crate::dataplane::{Plane, TunnelId, WorkerNotice, ike_queue};
 use crate::ike_lane::{IkeLane, IkeNotice, Place};
 use crate::keys::StateError;
 use crate::links::{self, GuardFate, Guarded, LinkCommand, LinkNotice, Namespaces};
+use easy_vpn::Translator;
 use ipsec::Keys;
 use paths::{OuterId, Outers};
 use tunnel::Managed;
@@ -96,6 +98,8 @@ enum Message {
     ReserveAgain(TunnelId),
     /// The edges of the receive windows are to be saved.
     SaveEdges,
+    /// What an Easy VPN server assigned could not be carried out.
+    EasyVpn(TunnelId, String),
     /// Something about a tunnel's IKE.
     Ike(TunnelId, ike::Message),
 }
@@ -235,6 +239,8 @@ struct Daemon {
     ike_ports: IkeEndpoint,
     /// Where it has sockets.
     listening: BTreeSet<Place>,
+    /// What carries out what Easy VPN servers assign, if there is such a tunnel.
+    translator: Option<Translator>,
 }
 
 struct Inbox {
@@ -300,12 +306,13 @@ impl Daemon {
             ike: lane,
             ike_ports: config.ike,
             listening: BTreeSet::new(),
+            translator: None,
         };
         daemon.populate(tunnels).await?;
         Ok(daemon)
     }
 
-    /// Takes all tunnels over and enables them.
+    /// Takes all tunnels over and enables them, but those that wait for the operator.
     async fn populate(
         &mut self,
         tunnels: Vec<(TunnelId, TunnelConfig)>,
@@ -317,9 +324,12 @@ impl Daemon {
             self.adopt(id, config)?;
         }
         self.check_keys()
+            .and_then(|()| self.check_psks())
             .map_err(|(tunnel, why)| DaemonError::Tunnel(tunnel, why))?;
         self.save_edges();
-        let ids: Vec<_> = self.tunnels.keys().copied().collect();
+        let waits = |tunnel: &Managed| tunnel.config.start == Start::Manual;
+        let tunnels = self.tunnels.iter().filter(|(_, tunnel)| !waits(tunnel));
+        let ids: Vec<_> = tunnels.map(|(id, _)| *id).collect();
         for id in ids {
             self.enable(id).await.map_err(|why| {
                 let name = self
@@ -331,6 +341,7 @@ impl Daemon {
         }
         // A lane that is gone has been noticed by then.
         let _ = self.links.send(LinkCommand::Sweep);
+        self.sweep_easy_vpn();
         Ok(())
     }
 
@@ -390,7 +401,7 @@ impl Daemon {
     /// Does what a client wants of a tunnel, or says why not.
     async fn obey(&mut self, request: Request) -> Result<(), String> {
         match request {
-            Request::Up { tunnel } => self.enable(self.find(&tunnel)?).await,
+            Request::Up { tunnel } => self.bring_up(self.find(&tunnel)?).await,
             Request::Down { tunnel } => {
                 self.disable(self.find(&tunnel)?, GuardFate::Go).await;
                 Ok(())

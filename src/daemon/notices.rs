@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use adit_proto::liveness::{DownReason, Event as Seen, Evidence, State};
 
-use super::{Daemon, Message, hooks, settings};
+use super::{Daemon, Message, easy_vpn, hooks};
 use crate::control::Event;
 use crate::control::report::millis;
 use crate::dataplane::{Notice, TunnelId, WorkerNotice};
@@ -65,6 +65,7 @@ impl Daemon {
             }
             Message::ReserveAgain(id) => self.extend_sequence(id),
             Message::SaveEdges => self.save_edges(),
+            Message::EasyVpn(id, why) => self.complain(id, "easy-vpn-failed", why),
             Message::Ike(id, message) => self.handle_ike_message(id, message),
             Message::ForgetMtu(id) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
@@ -105,6 +106,8 @@ impl Daemon {
                 carrier_us,
             } => self.handle_seen(tunnel, &notice, Some(carrier_us)),
             LinkNotice::Passed(tunnel, notice) => self.handle_seen(tunnel, &notice, None),
+            LinkNotice::InPlace(tunnel) => self.easy_vpn_in_place(tunnel),
+            LinkNotice::TookOver(tunnel, left) => self.inherit_easy_vpn(tunnel, *left),
             LinkNotice::Failed(tunnel, why) => self.complain(tunnel, "interface-failed", why),
             LinkNotice::Gone(id) => {
                 self.complain(
@@ -181,7 +184,7 @@ impl Daemon {
             event.carrier_us = carrier_us;
             if let Seen::Down { from, .. } = notice.event {
                 tunnel.deaths += u64::from(from.forwards());
-                event.worst_case_ms = settings::worst_case(&tunnel.config).map(millis);
+                event.worst_case_ms = tunnel.worst_case().map(millis);
             }
             if carrier_us.is_some() {
                 self.run_hook(id, event.clone());
@@ -201,14 +204,18 @@ impl Daemon {
         }
     }
 
-    fn run_hook(&self, id: TunnelId, event: Event) {
-        let Some(config) = self.tunnels.get(&id).map(|tunnel| &tunnel.config) else {
+    pub(super) fn run_hook(&self, id: TunnelId, event: Event) {
+        let Some(tunnel) = self.tunnels.get(&id) else {
             return;
         };
+        let config = &tunnel.config;
         let Some(hook) = config.hook.clone().filter(|_| config.on_dead.hook) else {
             return;
         };
-        let run = hooks::run(hook, config.interface.clone(), event);
+        let more = tunnel
+            .assigned()
+            .map_or_else(Vec::new, easy_vpn::environment);
+        let run = hooks::run(hook, config.interface.clone(), event, more);
         let messages = self.messages.clone();
         tokio::spawn(async move {
             if let Err(why) = run.await {

@@ -64,23 +64,28 @@ impl Daemon {
                     self.plane.tell_others(id, &tunnel.claims(remote), true);
                     moved = Some((path, sockets));
                 }
-                Err(error) => {
-                    let why = format!("outer socket: {error}");
-                    if tunnel.last_error.as_deref() != Some(&*why) {
-                        tracing::error!(tunnel = tunnel.config.name, "{why}");
-                    }
-                    tunnel.last_error = Some(why);
-                    // A port that another program has may be free later. One timer, whichever remote it is.
-                    if tunnel.unreached.replace(remote).is_none() {
-                        self.later(SOCKET_RETRY, Message::Reroute(id));
-                    }
-                }
+                Err(error) => self.unreached(id, remote, format!("outer socket: {error}")),
             }
         }
         // First what the path takes: no packet leaves by it that it would not take.
         self.apply_mtu(id);
         if let Some(moved) = moved {
             self.plane.set_path(id, Some(moved));
+        }
+    }
+
+    /// No socket could be opened to that remote.
+    fn unreached(&mut self, id: TunnelId, remote: IpAddr, why: String) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        if tunnel.last_error.as_deref() != Some(&*why) {
+            tracing::error!(tunnel = tunnel.config.name, "{why}");
+        }
+        tunnel.last_error = Some(why);
+        // A port that another program has may be free later. One timer, whichever remote it is.
+        if tunnel.unreached.replace(remote).is_none() {
+            self.later(SOCKET_RETRY, Message::Reroute(id));
         }
     }
 
@@ -148,6 +153,7 @@ impl Daemon {
         let ids: Vec<_> = here.map(|(&id, _)| id).collect();
         self.outers.remember();
         for id in ids {
+            self.refresh_easy_vpn(id);
             let Some(tunnel) = self.tunnels.get_mut(&id) else {
                 continue;
             };

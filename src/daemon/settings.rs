@@ -81,9 +81,11 @@ pub(super) fn liveness(config: &TunnelConfig, tunnel: u32) -> LivenessConfig {
     }
 }
 
-/// The longest time from the peer's death to the verdict; none when nothing watches the peer.
-pub(super) fn worst_case(config: &TunnelConfig) -> Option<Duration> {
-    liveness(config, 0).worst_case()
+/// The longest time from the peer's death to the verdict; none when nothing watches the peer, who may not answer IKE's probes.
+pub(super) fn worst_case(config: &TunnelConfig, answers_probes: bool) -> Option<Duration> {
+    let mut liveness = liveness(config, 0);
+    liveness.dpd = liveness.dpd.filter(|_| answers_probes);
+    liveness.worst_case()
 }
 
 fn pace(keepalive: &Keepalive) -> Pace {

@@ -45,8 +45,17 @@ impl Daemon {
             pid: std::process::id(),
             warnings: self.warnings.clone(),
             unassigned_drops: owned(unassigned.drops()),
+            ike: self.ike_counters().await,
             tunnels,
         }))
+    }
+
+    async fn ike_counters(&self) -> BTreeMap<String, u64> {
+        let counted = match &self.ike {
+            Some(lane) => lane.counters().await,
+            None => None,
+        };
+        counted.map_or_else(BTreeMap::new, |counters| owned(counters.named()))
     }
 
     /// How the associations of a tunnel with IKE stand.
@@ -92,7 +101,7 @@ fn describe(
                 .reported_mtu
                 .map_or(routed, |reported| reported.min(routed))
         }),
-        worst_case_ms: settings::worst_case(config).map(millis),
+        worst_case_ms: tunnel.worst_case().map(millis),
         keepalive: reading.and_then(|reading| keepalive(tunnel, reading)),
         esp: reading.and_then(|reading| esp(tunnel, reading)),
         ike: super::ike::status::describe(tunnel, lane, reading, counters.rekey_lost_packets),
@@ -119,8 +128,15 @@ fn state(tunnel: &Managed, reading: Option<&Reading>) -> (&'static str, Option<S
     let liveness = reading.map(|reading| &reading.liveness);
     let since = liveness.map_or(tunnel.since, |liveness| liveness.since);
     let early = tunnel.ike.as_ref().and_then(Ike::before_first);
+    let awaits_operator = tunnel.ike.as_ref().and_then(Ike::awaits_operator);
     match (liveness.map(|liveness| liveness.state), &tunnel.trouble) {
+        (Some(State::Up | State::Suspect), _) if tunnel.lacks_assignment() => {
+            ("connecting", tunnel.last_error.clone(), since)
+        }
         (Some(state @ (State::Up | State::Suspect)), _) => (state.name(), None, since),
+        (Some(state @ State::Down(_)), _) if awaits_operator.is_some() => {
+            (state.name(), awaits_operator.map(str::to_owned), since)
+        }
         (_, Some((failure, why))) => (super::tunnel::event_of(*failure), Some(why.clone()), since),
         (Some(State::Down(DownReason::NoSa | DownReason::NoAddress)), None) if early.is_some() => {
             (early.unwrap_or_default(), tunnel.last_error.clone(), since)

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adit_crypto::{Secret, Suite};
 use adit_proto::counters::Counters;
@@ -11,6 +11,7 @@ use adit_proto::liveness::{Action, Failover, Path, ResolveFailure};
 use adit_proto::wire::esp::Spi;
 use tokio::sync::oneshot;
 
+use super::easy_vpn::Held;
 use super::ike::Ike;
 use super::ipsec::{self, Keys};
 use super::paths::{self, OuterId};
@@ -60,6 +61,8 @@ pub(super) struct Managed {
     pub(super) keys: Option<Keys>,
     /// What makes the keys of one that has none.
     pub(super) ike: Option<Ike>,
+    /// What an Easy VPN server's word came to.
+    pub(super) easy_vpn: Option<Held>,
     /// The encapsulation in UDP that the tunnel's sockets were opened for.
     pub(super) opened_for: Option<UdpConfig>,
     /// Where a peer behind a NAT was heard last.
@@ -105,6 +108,7 @@ impl Daemon {
             timer: None,
             keys,
             ike,
+            easy_vpn: None,
             opened_for: None,
             peer: None,
             unreached: None,
@@ -131,7 +135,7 @@ impl Daemon {
         tunnel.inside =
             paths::identity(netns.as_ref()).map_err(|error| format!("netns: {error}"))?;
         tunnel.mtu = settings::inner_mtu(&tunnel.config, tunnel.suite(), None, PATH_MTU_UNKNOWN);
-        let plan = tunnel.plan(netns);
+        let plan = tunnel.plan(netns.clone());
         self.plane.add(tunnel.hand_over(id)?);
         let (reply, created) = oneshot::channel();
         let create = LinkCommand::Create(id, Box::new(plan), reply);
@@ -158,6 +162,7 @@ impl Daemon {
         tunnel.failover.restart();
         let name = tunnel.config.name.clone();
         self.announce(Event::new(&name, "enabled", Instant::now()));
+        self.prepare_easy_vpn(id, netns);
         self.enable_ike(id);
         self.act(id);
         Ok(())
@@ -173,6 +178,7 @@ impl Daemon {
         if !tunnel.enabled {
             // An interface that could not be made has left its guards.
             if guards == GuardFate::Go {
+                self.withdraw_easy_vpn(id, guards);
                 self.destroy(id, guards).await;
             }
             return;
@@ -190,6 +196,10 @@ impl Daemon {
         tunnel.since = Instant::now();
         let name = tunnel.config.name.clone();
         self.disable_ike(id).await;
+        if let Some(withdrawn) = self.withdraw_easy_vpn(id, guards) {
+            // An error says that nobody is left to do it.
+            let _ = withdrawn.await;
+        }
         self.plane.remove(id).await;
         self.destroy(id, guards).await;
         self.announce(Event::new(&name, "disabled", Instant::now()));
@@ -368,6 +378,12 @@ impl Managed {
     pub(super) fn suite(&self) -> Option<Suite> {
         let of_ike = || self.ike.as_ref().map(Ike::suite);
         self.keys.as_ref().map(Keys::suite).or_else(of_ike)
+    }
+
+    /// The longest time from the peer's death to the verdict; none when nothing watches the peer.
+    pub(super) fn worst_case(&self) -> Option<Duration> {
+        let answers = self.ike.as_ref().is_none_or(Ike::answers_probes);
+        settings::worst_case(&self.config, answers)
     }
 
     /// Our outer address, where it is not the route's to say.

@@ -149,10 +149,11 @@ impl Children {
         Some(*outbound)
     }
 
-    /// The newest pair that can be sent by in place of one that is gone.
+    /// The newest pair that can be sent by in place of one that is gone: of those that stay, if there is any.
     fn successor(&self) -> Option<Spi> {
         let usable = |pair: &&Pair| pair.waiting.is_some() || pair.former.is_some();
-        let pair = self.pairs.iter().rev().find(usable)?;
+        let pairs = self.pairs.iter().filter(usable);
+        let pair = pairs.max_by_key(|pair| pair.removed_at.is_none())?;
         Some(pair.inbound.spi())
     }
 
@@ -324,6 +325,7 @@ impl Tunnel {
             self.idle.note_used(now);
         }
         self.idle.keep_mapping(pair.nat_keepalive, now);
+        self.liveness.set_answers_probes(now, pair.answers_probes);
         ipsec.expired = false;
         ipsec.exhausted = false;
         let spi = pair.inbound.spi();
@@ -384,10 +386,15 @@ impl Worker {
         let Some(ipsec) = &mut tunnel.ipsec else {
             return;
         };
-        if replaced {
-            ipsec.retire(spi, now);
-        } else {
+        if !replaced {
             self.remove_pair(slot, spi, now);
+        } else {
+            ipsec.retire(spi, now);
+            // Of two that crossed it may be this one that is sent by, and the peer knows it for no longer than we do.
+            let successor = ipsec.successor().filter(|_| ipsec.sending() == Some(spi));
+            if let Some(successor) = successor {
+                self.send_by(slot, successor);
+            }
         }
         self.attend(slot, now);
     }

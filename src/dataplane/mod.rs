@@ -123,6 +123,8 @@ pub struct NewPair {
     pub remote: Option<IpAddr>,
     /// The inbound index of the pair that this one is to replace.
     pub replaces: Option<Spi>,
+    /// Whether the peer answers when it is asked over IKE.
+    pub answers_probes: bool,
     /// Whether we send by it at once, or from the first packet that comes by it.
     pub sends_now: bool,
 }

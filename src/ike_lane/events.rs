@@ -10,7 +10,7 @@ use adit_proto::liveness::DownReason;
 use adit_proto::wire::esp::Spi;
 
 use super::lane::{Lane, System, Tunnel};
-use super::pair::{self, Nat};
+use super::pair::{self, Nat, Peer};
 use super::{ASKING, ChildUp, IkeNotice, asking};
 use crate::dataplane::{Claim, TunnelId};
 use crate::io::netns::NetnsId;
@@ -32,6 +32,7 @@ impl Lane {
                 && gone.contains(&id)
                 && id.0 & ASKING == 0
             {
+                self.trace_retired(tunnel(id), spi, why);
                 self.notify(IkeNotice::ChildRetired(tunnel(id), spi, why));
             } else {
                 self.carry_out(netns, event);
@@ -55,13 +56,23 @@ impl Lane {
             Event::Down(id, why) => {
                 let reason = reason(why, self.tunnels.get(&tunnel(id)));
                 self.plane.ike_down(tunnel(id), reason);
+                self.trace(Some(tunnel(id)), format!("no IKE SA any more: {why}"));
                 self.notify(IkeNotice::Down(tunnel(id), why));
             }
-            Event::Failed(id, why) => self.notify(IkeNotice::Failed(tunnel(id), why)),
+            Event::Failed(id, why) => {
+                self.trace(Some(tunnel(id)), format!("attempt ended: {why}"));
+                self.notify(IkeNotice::Failed(tunnel(id), why));
+            }
             Event::Refused(id, why) => self.refused(tunnel(id), why),
             Event::PeerMoved(id, path) => {
                 self.plane.follow(tunnel(id), path.remote);
                 self.notify(IkeNotice::PeerMoved(tunnel(id), path));
+            }
+            Event::Configured(id, assigned) => {
+                let address = assigned.address.map(|address| address.to_string());
+                let line = format!("assigned {}", address.as_deref().unwrap_or("no address"));
+                self.trace(Some(tunnel(id)), line);
+                self.notify(IkeNotice::Configured(tunnel(id), assigned));
             }
             Event::Trace(id, line) => self.trace(id.map(tunnel), line),
         }
@@ -70,9 +81,12 @@ impl Lane {
     fn established(&mut self, id: TunnelId, info: Box<IkeInfo>) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             tunnel.is_idle = false;
-            tunnel.nat = Nat {
-                local: info.nat_local,
-                peer: info.nat_peer,
+            tunnel.peer = Peer {
+                nat: Nat {
+                    local: info.nat_local,
+                    peer: info.nat_peer,
+                },
+                answers_probes: info.answers_probes,
             };
         }
         self.notify(IkeNotice::Established(id, info));
@@ -85,7 +99,7 @@ impl Lane {
         let mut random = [0];
         System.fill(&mut random);
         let [random] = random;
-        match pair::build(child, &tunnel.policy, tunnel.nat, random, Instant::now()) {
+        match pair::build(child, &tunnel.policy, tunnel.peer, random, Instant::now()) {
             Ok(pair) => {
                 let claim = [Claim::Esp(netns, child.spi_in)];
                 self.plane.tell_others(id, &claim, true);
@@ -115,8 +129,22 @@ impl Lane {
     }
 
     fn retire(&mut self, id: TunnelId, spi: Spi, why: Retired) {
+        self.trace_retired(id, spi, why);
         self.plane.retire(id, spi, why == Retired::Rekeyed);
         self.notify(IkeNotice::ChildRetired(id, spi, why));
+    }
+
+    fn trace_retired(&self, id: TunnelId, spi: Spi, why: Retired) {
+        let why = match why {
+            Retired::Rekeyed => "replaced",
+            Retired::Deleted => "deleted by one end",
+            Retired::IkeGone => "its IKE SA is gone",
+        };
+        let spi = spi.get();
+        self.trace(
+            Some(id),
+            format!("child SA with SPI in {spi:#010x} ends: {why}"),
+        );
     }
 
     /// Tells whether another peer of the tunnel is there, which is all that is wanted of it.
@@ -170,7 +198,8 @@ fn about(event: &Event) -> Option<ConnectionId> {
         | Event::Down(id, _)
         | Event::Failed(id, _)
         | Event::Refused(id, _)
-        | Event::PeerMoved(id, _) => Some(*id),
+        | Event::PeerMoved(id, _)
+        | Event::Configured(id, _) => Some(*id),
         Event::Trace(id, _) => *id,
     }
 }

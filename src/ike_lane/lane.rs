@@ -10,17 +10,20 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use adit_proto::ike::{
-    Command, Connection, Endpoint, EndpointConfig, IkeState, Path, Random, What,
+    Command, CommandError, EndpointConfig, IkeCounters, IkeState, Path, Random, What,
 };
 use rustix::event::{Timespec, epoll};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::pair::{ChildPolicy, Nat};
+use super::endpoints::Endpoints;
+use super::pair::{ChildPolicy, Peer};
 use super::places::{Arrived, Places};
-use super::{Act, IkeCommand, IkeNotice, NewConnection, asking, connection, trace};
+use super::{
+    Act, Agreement, IkeCommand, IkeNotice, NewConnection, Version, asking, connection, trace,
+};
 use crate::control::TraceLine;
 use crate::dataplane::{FromWorker, IkeDatagram, IkeSource, Plane, TunnelId};
 use crate::io::netns::NetnsId;
@@ -49,8 +52,9 @@ pub(super) struct Mailbox {
 pub(super) struct Tunnel {
     pub(super) name: Arc<str>,
     pub(super) netns: Option<NetnsId>,
+    pub(super) version: Version,
     pub(super) policy: ChildPolicy,
-    pub(super) nat: Nat,
+    pub(super) peer: Peer,
     pub(super) wakes: bool,
     /// It is shut because nobody used it.
     pub(super) is_idle: bool,
@@ -68,7 +72,7 @@ pub(super) struct Lane {
     /// What the daemon has no room for yet.
     waiting: VecDeque<IkeNotice>,
     traces: broadcast::Sender<TraceLine>,
-    endpoints: BTreeMap<Option<NetnsId>, Endpoint>,
+    endpoints: BTreeMap<Option<NetnsId>, Endpoints>,
     places: Places,
     pub(super) tunnels: BTreeMap<TunnelId, Tunnel>,
     /// Who waits to hear whether another peer of the tunnel is there.
@@ -158,8 +162,8 @@ impl Lane {
         let due = self
             .endpoints
             .values()
-            .filter_map(|endpoint| endpoint.poll_timeout())
-            .map(|(at, _)| at.saturating_duration_since(now));
+            .filter_map(Endpoints::poll_timeout)
+            .map(|at| at.saturating_duration_since(now));
         let backlog = self.backlog.then_some(Duration::ZERO);
         let retry = (!self.waiting.is_empty()).then_some(NOTICE_RETRY);
         due.chain(retry)
@@ -173,11 +177,11 @@ impl Lane {
         let due: Vec<_> = self
             .endpoints
             .iter()
-            .filter(|(_, endpoint)| endpoint.poll_timeout().is_some_and(|(at, _)| at <= now))
+            .filter(|(_, endpoints)| endpoints.poll_timeout().is_some_and(|at| at <= now))
             .map(|(&netns, _)| netns)
             .collect();
         for netns in due {
-            self.drive(netns, |endpoint| endpoint.handle_timeout(now));
+            self.drive(netns, |endpoints| endpoints.handle_timeout(now));
         }
     }
 
@@ -211,15 +215,22 @@ impl Lane {
                     self.trace(Some(id), format!("refused: {why}"));
                 }
             }
-            IkeCommand::Ask(id, connection, path, reply) => self.ask(id, connection, path, reply),
+            IkeCommand::Ask(id, agreement, path, reply) => self.ask(id, agreement, path, reply),
             IkeCommand::Status(id, reply) => {
                 let status = self
-                    .endpoint(id)
-                    .and_then(|endpoint| endpoint.status(connection(id), Instant::now()));
+                    .endpoints(id)
+                    .and_then(|endpoints| endpoints.status(connection(id), Instant::now()));
                 if let Some(status) = status {
                     // The one who asked may have lost patience.
                     let _ = reply.send(Box::new(status));
                 }
+            }
+            IkeCommand::Counters(reply) => {
+                let mut sum = IkeCounters::default();
+                let each = self.endpoints.values().map(Endpoints::counters);
+                each.for_each(|counters| sum.add(counters));
+                // The one who asked may have lost patience.
+                let _ = reply.send(sum);
             }
             IkeCommand::Stop(done) => {
                 self.stopping = true;
@@ -233,18 +244,22 @@ impl Lane {
         let config = self.config;
         self.endpoints
             .entry(netns)
-            .or_insert_with(|| Endpoint::new(config, Box::new(System)));
+            .or_insert_with(|| Endpoints::new(config));
         let tunnel = Tunnel {
             name: new.name,
             netns,
+            version: new.agreement.version(),
             policy: new.policy,
-            nat: Nat::default(),
+            peer: Peer::default(),
             wakes: new.wakes,
             is_idle: false,
             refused_at: None,
         };
         self.tunnels.insert(id, tunnel);
-        if let Err(why) = self.command(id, Command::Add(connection(id), new.connection)) {
+        let now = Instant::now();
+        let to = connection(id);
+        let added = self.on(id, |endpoints, _| endpoints.add(now, to, new.agreement));
+        if let Err(why) = added {
             self.trace(Some(id), format!("not added: {why}"));
         }
     }
@@ -264,13 +279,14 @@ impl Lane {
     fn ask(
         &mut self,
         id: TunnelId,
-        connection: Box<Connection>,
+        agreement: Agreement,
         path: Path,
         reply: oneshot::Sender<bool>,
     ) {
         let to = asking(id);
+        let now = Instant::now();
         let begun = self
-            .command(id, Command::Add(to, connection))
+            .on(id, |endpoints, _| endpoints.add(now, to, agreement))
             .and_then(|()| self.command(id, Command::Initiate(to, path)));
         match (begun, self.tunnels.contains_key(&id)) {
             (Ok(()), true) => {
@@ -303,20 +319,30 @@ impl Lane {
     }
 
     pub(super) fn command(&mut self, id: TunnelId, command: Command) -> Result<(), String> {
-        let Some(netns) = self.tunnels.get(&id).map(|tunnel| tunnel.netns) else {
+        let now = Instant::now();
+        self.on(id, |endpoints, version| {
+            endpoints.handle_command(now, version, command)
+        })
+    }
+
+    /// Does something for a tunnel, and carries out what comes of it.
+    fn on(
+        &mut self,
+        id: TunnelId,
+        act: impl FnOnce(&mut Endpoints, Version) -> Result<(), CommandError>,
+    ) -> Result<(), String> {
+        let Some(tunnel) = self.tunnels.get(&id) else {
             return Err("no such tunnel".to_owned());
         };
-        let now = Instant::now();
+        let (netns, version) = (tunnel.netns, tunnel.version);
         let mut result = Ok(());
-        self.drive(netns, |endpoint| {
-            result = endpoint
-                .handle_command(now, command)
-                .map_err(|error| error.to_string());
+        self.drive(netns, |endpoints| {
+            result = act(endpoints, version).map_err(|error| error.to_string());
         });
         result
     }
 
-    pub(super) fn endpoint(&self, id: TunnelId) -> Option<&Endpoint> {
+    fn endpoints(&self, id: TunnelId) -> Option<&Endpoints> {
         let netns = self.tunnels.get(&id)?.netns;
         self.endpoints.get(&netns)
     }
@@ -361,8 +387,8 @@ impl Lane {
             remote: datagram.remote,
         };
         let now = Instant::now();
-        self.drive(datagram.netns, |endpoint| {
-            endpoint.handle_datagram(now, path, &datagram.octets);
+        self.drive(datagram.netns, |endpoints| {
+            endpoints.handle_datagram(now, path, &datagram.octets);
         });
     }
 
@@ -373,33 +399,31 @@ impl Lane {
         self.places.receive(index, arrived);
         for message in arrived.drain(..) {
             let now = Instant::now();
-            self.drive(message.netns, |endpoint| {
-                endpoint.handle_datagram(now, message.path, &message.octets);
+            self.drive(message.netns, |endpoints| {
+                endpoints.handle_datagram(now, message.path, &message.octets);
             });
         }
     }
 
-    /// Has an endpoint do something, and carries out what it says of it: all events, then all transmits.
-    fn drive(&mut self, netns: Option<NetnsId>, step: impl FnOnce(&mut Endpoint)) {
-        let Some(endpoint) = self.endpoints.get_mut(&netns) else {
+    /// Has the endpoints of a namespace do something, and carries out what they say of it: all events, then all transmits.
+    fn drive(&mut self, netns: Option<NetnsId>, step: impl FnOnce(&mut Endpoints)) {
+        let Some(endpoints) = self.endpoints.get_mut(&netns) else {
             return;
         };
-        // The clock may be set at any time, and certificates are valid by it.
-        let unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        endpoint.set_unix_time(Instant::now(), unix_time.unwrap_or_default().as_secs());
-        step(endpoint);
+        endpoints.tell_time();
+        step(endpoints);
         let mut events = Vec::new();
-        while let Some(event) = endpoint.poll_event() {
+        while let Some(event) = endpoints.poll_event() {
             events.push(event);
         }
-        let answered = answered(endpoint, &self.asks);
+        let answered = answered(endpoints, &self.asks);
         let is_enough = |octets: &[u8]| {
             let mut spis = answered.iter().map(|(_, spi_i)| spi_i.to_be_bytes());
             spis.any(|spi_i| octets.starts_with(&spi_i))
         };
         let mut transmits = Vec::new();
-        while let Some(transmit) = endpoint.poll_transmit() {
-            // With IKE_AUTH the one who is asked would take us for its peer of before, and let go of what is in use.
+        while let Some(transmit) = endpoints.poll_transmit() {
+            // With our proof the one who is asked would take us for its peer of before, and let go of what is in use.
             if !is_enough(&transmit.octets) {
                 transmits.push(transmit);
             }
@@ -445,15 +469,15 @@ impl Lane {
     }
 }
 
-/// Those that answered IKE_SA_INIT of the ones that are only asked, with our SPI.
+/// Those that answered the first requests of the ones that are only asked, with our SPI.
 fn answered(
-    endpoint: &Endpoint,
+    endpoints: &Endpoints,
     asks: &BTreeMap<TunnelId, oneshot::Sender<bool>>,
 ) -> Vec<(TunnelId, u64)> {
     let now = Instant::now();
     asks.keys()
         .filter_map(|&id| {
-            let status = endpoint.status(asking(id), now)?;
+            let status = endpoints.status(asking(id), now)?;
             (status.state == IkeState::Auth).then_some((id, status.spi_i))
         })
         .collect()

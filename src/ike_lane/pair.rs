@@ -17,6 +17,9 @@ use crate::dataplane::NewPair;
 /// A soft limit below the 2³² − 1 packets that there are without extended sequence numbers (RFC 4303 section 3.3.3): a rekey in time.
 const PACKETS_WITHOUT_ESN: u64 = 3 << 30;
 
+/// A soft limit far below the 2³² blocks of 64 bits, of which two are alike and give data away (RFC 8221 section 5).
+const OCTETS_OF_SMALL_BLOCKS: u64 = 4 << 30;
+
 /// IP's number of GRE.
 const GRE: u8 = 47;
 
@@ -36,8 +39,9 @@ pub struct ChildPolicy {
 }
 
 impl ChildPolicy {
-    /// The soft limits of a pair, with a random octet for the jitter.
-    fn soft(&self, esn: bool, random: u8) -> Limits {
+    /// The soft limits of a pair that is to be replaced after so many octets, with a random octet for the jitter.
+    fn soft(&self, esn: bool, octets: Option<u64>, random: u8) -> Limits {
+        let octets = self.soft.octets.into_iter().chain(octets).min();
         let packets = match (self.soft.packets, esn) {
             (limit, true) => limit,
             (None, false) => Some(PACKETS_WITHOUT_ESN),
@@ -47,10 +51,18 @@ impl ChildPolicy {
         let earlier = |limit: u64| (limit - limit / 100 * hundredths.min(100)).max(1);
         Limits {
             packets: packets.map(earlier),
-            octets: self.soft.octets.map(earlier),
+            octets: octets.map(earlier),
             time: None,
         }
     }
+}
+
+/// After how many octets a pair is replaced whatever is configured: before those that it may carry at most, and before its cipher is
+/// worn out.
+fn in_time(suite: Suite, octets_max: Option<u64>) -> Option<u64> {
+    let small = (suite.align_octets() == 8).then_some(OCTETS_OF_SMALL_BLOCKS);
+    let agreed = octets_max.map(|most| most / 10 * 9);
+    small.into_iter().chain(agreed).min()
 }
 
 /// What the peer's NAT detection said of the way (RFC 7296 section 2.23).
@@ -60,18 +72,42 @@ pub(super) struct Nat {
     pub(super) peer: bool,
 }
 
+/// What is known of the peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) nat: Nat,
+    /// It answers when it is asked over IKE.
+    pub(super) answers_probes: bool,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self {
+            nat: Nat::default(),
+            answers_probes: true,
+        }
+    }
+}
+
 /// The pair as the worker takes it over, or in words why there is none.
 pub(super) fn build(
     child: &ChildSa,
     policy: &ChildPolicy,
-    nat: Nat,
+    peer: Peer,
     random: u8,
     now: Instant,
 ) -> Result<NewPair, String> {
+    let nat = peer.nat;
     let aead = |keys: &adit_crypto::SecretBytes| {
         Aead::new(child.suite, keys.expose()).map_err(|error| error.to_string())
     };
-    let lifetime = || Lifetime::new(policy.soft(child.esn, random), Limits::default(), now);
+    let lifetime = || {
+        Lifetime::new(
+            policy.soft(child.esn, in_time(child.suite, child.octets_max), random),
+            Limits::default(),
+            now,
+        )
+    };
     let last = if child.esn {
         u64::MAX
     } else {
@@ -105,6 +141,7 @@ pub(super) fn build(
         has_nat: nat.peer || nat.local,
         remote: Some(child.udp.unwrap_or(child.path).remote.ip()),
         replaces: child.replaces,
+        answers_probes: peer.answers_probes,
         sends_now: child.outbound == Outbound::Now,
     })
 }
@@ -168,20 +205,40 @@ mod tests {
 
     #[test]
     fn jitter_takes_at_most_its_hundredths_from_a_soft_limit() {
-        let soft = |random| policy(Some(1000), 10).soft(true, random);
+        let soft = |random| policy(Some(1000), 10).soft(true, None, random);
         assert_eq!(soft(0).packets, Some(1000));
         assert_eq!(soft(255).packets, Some(900));
         assert_eq!(soft(255).octets, Some(900));
     }
 
     #[test]
+    fn a_pair_is_replaced_before_it_carried_what_the_peer_lets_it_carry() {
+        let soft = |most| {
+            let octets = in_time(Suite::Aes128Gcm16, Some(most));
+            policy(None, 0).soft(false, octets, 0).octets
+        };
+        assert_eq!(soft(100), Some(90));
+        assert_eq!(soft(1_000_000), Some(1000));
+    }
+
+    #[test]
+    fn a_cipher_of_small_blocks_is_given_new_keys_after_four_gibibytes() {
+        let most = |suite| in_time(suite, None);
+        assert_eq!(most(Suite::TripleDesCbcHmacSha1), Some(4 << 30));
+        assert_eq!(most(Suite::TripleDesCbcHmacMd5), Some(4 << 30));
+        for suite in Suite::ALL {
+            assert_eq!(most(*suite), None, "{suite:?}");
+        }
+    }
+
+    #[test]
     fn without_extended_sequence_numbers_a_pair_is_replaced_before_they_run_out() {
         assert_eq!(
-            policy(None, 0).soft(false, 0).packets,
+            policy(None, 0).soft(false, None, 0).packets,
             Some(PACKETS_WITHOUT_ESN)
         );
-        assert_eq!(policy(Some(7), 0).soft(false, 0).packets, Some(7));
-        assert_eq!(policy(None, 0).soft(true, 0).packets, None);
+        assert_eq!(policy(Some(7), 0).soft(false, None, 0).packets, Some(7));
+        assert_eq!(policy(None, 0).soft(true, None, 0).packets, None);
     }
 
     #[test]

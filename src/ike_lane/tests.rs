@@ -10,6 +10,7 @@ use adit_proto::ike::{
 };
 use adit_proto::wire::ike::TrafficSelector;
 
+use super::endpoints::Endpoints;
 use super::*;
 use crate::config::{Mode, Pin};
 use crate::dataplane::ike_queue;
@@ -75,7 +76,7 @@ fn lane() -> (IkeLane, mpsc::Receiver<IkeNotice>) {
     let new = NewConnection {
         name: Arc::from("t"),
         netns: None,
-        connection: connection(),
+        agreement: Agreement::V2(connection()),
         policy,
         wakes: false,
     };
@@ -97,11 +98,70 @@ fn with_a_tunnel_the_question_to_its_preferred_remote_goes_too() {
             local: end(1),
             remote: end(2),
         };
-        lane.post(IkeCommand::Ask(TUNNEL, connection(), path, reply));
+        lane.post(IkeCommand::Ask(
+            TUNNEL,
+            Agreement::V2(connection()),
+            path,
+            reply,
+        ));
         lane.remove(TUNNEL).await;
         // While it is asked nobody answers: that is told when all requests were repeated.
         let answered = tokio::time::timeout(Duration::from_millis(500), answer).await;
         assert!(answered.unwrap().is_err());
         lane.stop().await;
     });
+}
+
+fn connection_of_version_1() -> Box<ikev1::Connection> {
+    let second = connection();
+    let any = second.local_ts[0];
+    let times = second.ike_lifetime;
+    Box::new(ikev1::Connection {
+        remotes: None,
+        local_id: second.local_id,
+        remote_id: None,
+        psk: Arc::new(SecretBytes::from_slice(b"another secret of this test")),
+        ike: ikev1::IkeProposal::defaults(),
+        esp: ikev1::EspProposal::defaults(),
+        mode: ChildMode::Tunnel,
+        local_ts: any,
+        remote_ts: any,
+        ike_lifetime: times,
+        child_lifetime: times,
+        child_kilobytes: None,
+        retransmit: second.retransmit,
+        nat_traversal: true,
+        force_udp: false,
+        easy_vpn: None,
+    })
+}
+
+fn endpoints(agreement: Agreement) -> Endpoints {
+    let mut endpoints = Endpoints::new(EndpointConfig::default());
+    let id = super::connection(TUNNEL);
+    endpoints.add(Instant::now(), id, agreement).unwrap();
+    endpoints
+}
+
+#[test]
+fn version_1_is_spoken_where_a_tunnel_has_it_and_nowhere_else() {
+    let now = Instant::now();
+    let end = |end: u8| SocketAddr::from(([192, 0, 2, end], 500));
+    let path = |local, remote| ike::Path {
+        local: end(local),
+        remote: end(remote),
+    };
+    let mut initiator = endpoints(Agreement::V1(connection_of_version_1()));
+    let initiate = ike::Command::Initiate(super::connection(TUNNEL), path(1, 2));
+    initiator
+        .handle_command(now, Version::V1, initiate)
+        .unwrap();
+    let first = initiator.poll_transmit().unwrap();
+    let mut with = endpoints(Agreement::V1(connection_of_version_1()));
+    with.handle_datagram(now, path(2, 1), &first.octets);
+    let answer = with.poll_transmit().unwrap();
+    assert_eq!(answer.octets[17], 0x10);
+    let mut without = endpoints(Agreement::V2(connection()));
+    without.handle_datagram(now, path(2, 1), &first.octets);
+    assert_eq!(without.poll_transmit(), None);
 }

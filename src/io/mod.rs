@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod neighbour;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod raw;
 pub mod route;
 pub mod tun;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
-    RouteProtocol, RouteScope, RouteType,
+    RouteNextHopFlags, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
@@ -24,6 +24,10 @@ pub const ROUTE_PROTOCOL: u8 = 0xad;
 
 /// The worst metric there is: any other route to the same network wins.
 const GUARD_METRIC: u32 = u32::MAX;
+/// Any other route to the same network but a guard wins.
+const BESIDE_METRIC: u32 = u32::MAX - 1;
+/// What a peer asked for: a route of the host's own to the same network wins.
+const LEARNED_METRIC: u32 = u32::MAX - 2;
 
 /// What happens to a packet that a route matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,9 +46,9 @@ pub struct Route {
     pub destination: Prefix,
     /// What it does.
     pub kind: RouteKind,
-    /// Interface index.
+    /// Interface index; of several the first that works.
     pub interface: Option<u32>,
-    /// Next hop.
+    /// Next hop; for IPv4 one of IPv6 too (RFC 5549).
     pub gateway: Option<IpAddr>,
     /// Source address for packets that have none yet.
     pub source: Option<IpAddr>,
@@ -83,6 +87,33 @@ impl Route {
             mtu: None,
             protocol: ROUTE_PROTOCOL,
         }
+    }
+
+    /// A route of ours through an interface to a network that the peer named, for packets from `source` where they have no address
+    /// yet: it replaces none of the host's own.
+    pub fn learned(destination: Prefix, interface: u32, source: Option<IpAddr>) -> Self {
+        Self {
+            metric: Some(LEARNED_METRIC),
+            source,
+            ..Self::through(destination, interface)
+        }
+    }
+
+    /// A route of ours to `destination` by the way of another route, so that it is not drawn into a tunnel.
+    pub fn beside(destination: Prefix, way: &Self) -> Self {
+        Self {
+            destination,
+            metric: Some(BESIDE_METRIC),
+            protocol: ROUTE_PROTOCOL,
+            ..way.clone()
+        }
+    }
+
+    /// Whether it keeps what an adit made it for beside a tunnel.
+    pub fn is_beside(&self) -> bool {
+        self.kind == RouteKind::Unicast
+            && self.metric == Some(BESIDE_METRIC)
+            && self.protocol == ROUTE_PROTOCOL
     }
 
     /// Whether it is a guard of an adit.
@@ -251,19 +282,32 @@ impl Attributes {
     fn of(message: &RouteMessage) -> Self {
         let mut found = Self::default();
         for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Destination(value) => found.destination = address(value),
-                RouteAttribute::Oif(value) => found.interface = Some(*value),
-                RouteAttribute::Gateway(value) => found.gateway = address(value),
-                RouteAttribute::PrefSource(value) => found.source = address(value),
-                RouteAttribute::Priority(value) => found.metric = Some(*value),
-                RouteAttribute::Table(value) => found.table = Some(*value),
-                RouteAttribute::Metrics(values) => found.mtu = values.iter().find_map(mtu),
-                RouteAttribute::CacheInfo(info) => found.expires = info.expires != 0,
-                _ => {}
-            }
+            found.take(attribute);
         }
         found
+    }
+
+    fn take(&mut self, attribute: &RouteAttribute) {
+        match attribute {
+            RouteAttribute::Destination(value) => self.destination = address(value),
+            RouteAttribute::Oif(value) => self.interface = Some(*value),
+            RouteAttribute::Gateway(value) => self.gateway = address(value),
+            RouteAttribute::Via(RouteVia::Inet6(value)) => self.gateway = Some((*value).into()),
+            RouteAttribute::MultiPath(hops) => {
+                let unusable = RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown;
+                let usable = hops.iter().find(|hop| !hop.flags.intersects(unusable));
+                if let Some(hop) = usable.or(hops.first()) {
+                    self.interface = Some(hop.interface_index);
+                    hop.attributes.iter().for_each(|it| self.take(it));
+                }
+            }
+            RouteAttribute::PrefSource(value) => self.source = address(value),
+            RouteAttribute::Priority(value) => self.metric = Some(*value),
+            RouteAttribute::Table(value) => self.table = Some(*value),
+            RouteAttribute::Metrics(values) => self.mtu = values.iter().find_map(mtu),
+            RouteAttribute::CacheInfo(info) => self.expires = info.expires != 0,
+            _ => {}
+        }
     }
 }
 
@@ -307,6 +351,10 @@ fn message_of(route: &Route) -> RouteMessage {
         (IpAddr::V4(_), None, RouteKind::Unicast) => RouteScope::Link,
         _ => RouteScope::Universe,
     };
+    // The gateway is where the route has it that this one was made after, which may not be where others lead.
+    if route.is_beside() && route.gateway.is_some() {
+        message.header.flags |= RouteFlags::Onlink;
+    }
     message.header.kind = match route.kind {
         RouteKind::Unicast => RouteType::Unicast,
         RouteKind::Unreachable => RouteType::Unreachable,
@@ -316,11 +364,12 @@ fn message_of(route: &Route) -> RouteMessage {
         route.destination.address.into(),
     ));
     attributes.extend(route.interface.map(RouteAttribute::Oif));
-    attributes.extend(
-        route
-            .gateway
-            .map(|address| RouteAttribute::Gateway(address.into())),
-    );
+    attributes.extend(route.gateway.map(|gateway| match gateway {
+        IpAddr::V6(next) if route.destination.address.is_ipv4() => {
+            RouteAttribute::Via(RouteVia::Inet6(next))
+        }
+        _ => RouteAttribute::Gateway(gateway.into()),
+    }));
     attributes.extend(
         route
             .source

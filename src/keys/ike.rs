@@ -7,7 +7,7 @@ use adit_crypto::{BadCertificate, BadKey, Certificate, SecretBytes, SigningKey, 
 use zeroize::Zeroizing;
 
 use super::private::{self, FileError};
-use super::psk::{self, PskFault};
+use super::psk::{self, PasswordFault, PskFault};
 
 /// Octets that the file of a pre-shared key may have.
 const PSK_FILE_OCTETS_MAX: usize = 4096;
@@ -27,6 +27,13 @@ pub enum CredentialError {
         path: PathBuf,
         /// What is wrong in it.
         fault: PskFault,
+    },
+    /// What is in the file is no password.
+    Password {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong in it.
+        fault: PasswordFault,
     },
     /// What is in the file are no certificates.
     Certificate {
@@ -56,6 +63,7 @@ impl fmt::Display for CredentialError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Psk { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Self::Password { path, fault } => write!(f, "{}: {fault}", path.display()),
             Self::Certificate { path, fault } => write!(f, "{}: {fault}", path.display()),
             Self::Key { path, fault } => write!(f, "{}: {fault}", path.display()),
             Self::Mismatch { chain, key } => write!(
@@ -85,6 +93,20 @@ pub fn read_psk(path: &Path) -> Result<SecretBytes, CredentialError> {
     let mut octets = Zeroizing::new([0; PSK_FILE_OCTETS_MAX]);
     let length = private::read_linked(path, octets.as_mut_slice())?;
     psk::parse(octets.get(..length).unwrap_or_default()).map_err(|fault| CredentialError::Psk {
+        path: path.to_owned(),
+        fault,
+    })
+}
+
+/// Reads the password of an Easy VPN user: the one line of the file as it is. The file is as closed as that of a pre-shared key.
+///
+/// # Errors
+/// [`CredentialError`], which names the file and the cause.
+pub fn read_password(path: &Path) -> Result<SecretBytes, CredentialError> {
+    let mut octets = Zeroizing::new([0; PSK_FILE_OCTETS_MAX]);
+    let length = private::read_linked(path, octets.as_mut_slice())?;
+    let file = octets.get(..length).unwrap_or_default();
+    psk::parse_password(file).map_err(|fault| CredentialError::Password {
         path: path.to_owned(),
         fault,
     })
@@ -167,6 +189,25 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_refused_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path(), 0o640, b"secret\n");
+        let shown = path.display();
+        assert_eq!(
+            read_password(&path).unwrap_err().to_string(),
+            format!("{shown}: mode 0640 lets others than its owner in; run `chmod 600 {shown}`")
+        );
+        let path = written(folder.path(), 0o600, b"secret\n");
+        assert_eq!(read_password(&path).unwrap().expose(), b"secret");
+        let path = written(folder.path(), 0o600, b"one\ntwo\n");
+        let shown = path.display();
+        assert_eq!(
+            read_password(&path).unwrap_err().to_string(),
+            format!("{shown}: more than one line; a password has one")
+        );
     }
 
     #[test]

@@ -24,9 +24,9 @@ mod table;
 mod text;
 
 pub use file::{KeyFile, KeyFileError};
-pub use ike::{CredentialError, read_anchors, read_certificate, read_psk};
+pub use ike::{CredentialError, read_anchors, read_certificate, read_password, read_psk};
 pub use private::{FileError, FileFault};
-pub use psk::{PskFault, create_psk, is_weak_psk, random_psk};
+pub use psk::{PasswordFault, PskFault, create_psk, is_same_psk, is_weak_psk, random_psk};
 pub use state::{BLOCK_PACKETS, InboundState, OutboundState};
 pub use store::StateError;
 pub use table::Corrupt;

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 use super::private::{self, FileError};
 
 const HEXADECIMAL: &[u8] = b"0x";
+/// The longest password that an Easy VPN server can ask its RADIUS server about (RFC 2865 section 5.2), in octets.
+const PASSWORD_OCTETS_MAX: usize = 128;
 /// What a pre-shared key should be worth at least, in bits: who has an exchange can try keys without asking anybody.
 const STRONG_BITS: f64 = 128.0;
 /// Fewer distinct octets than this are a pattern, however many there are.
@@ -36,13 +38,33 @@ impl fmt::Display for PskFault {
     }
 }
 
+/// What is wrong with a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordFault {
+    /// There is none.
+    Empty,
+    /// More than one line.
+    Lines,
+    /// That many octets: more than servers take.
+    Long(usize),
+}
+
+impl fmt::Display for PasswordFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no password in it"),
+            Self::Lines => f.write_str("more than one line; a password has one"),
+            Self::Long(octets) => write!(
+                f,
+                "password of {octets} octets above maximum {PASSWORD_OCTETS_MAX}"
+            ),
+        }
+    }
+}
+
 /// Reads the one line of a file.
 pub(super) fn parse(file: &[u8]) -> Result<SecretBytes, PskFault> {
-    let line = file.strip_suffix(b"\n").unwrap_or(file);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.contains(&b'\n') {
-        return Err(PskFault::Lines);
-    }
+    let line = only_line(file).ok_or(PskFault::Lines)?;
     let octets = match line.strip_prefix(HEXADECIMAL) {
         None => SecretBytes::from_slice(line),
         Some(digits) => SecretBytes::new(unhexed(digits).ok_or(PskFault::Hexadecimal)?),
@@ -51,6 +73,23 @@ pub(super) fn parse(file: &[u8]) -> Result<SecretBytes, PskFault> {
         return Err(PskFault::Empty);
     }
     Ok(octets)
+}
+
+/// Reads the one line of a file of a password, as it stands there.
+pub(super) fn parse_password(file: &[u8]) -> Result<SecretBytes, PasswordFault> {
+    let line = only_line(file).ok_or(PasswordFault::Lines)?;
+    match line.len() {
+        0 => Err(PasswordFault::Empty),
+        octets if octets > PASSWORD_OCTETS_MAX => Err(PasswordFault::Long(octets)),
+        _ => Ok(SecretBytes::from_slice(line)),
+    }
+}
+
+/// The line without its end; none where there are more.
+fn only_line(file: &[u8]) -> Option<&[u8]> {
+    let line = file.strip_suffix(b"\n").unwrap_or(file);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    (!line.contains(&b'\n')).then_some(line)
 }
 
 /// The octets of pairs of hexadecimal digits. The vector has its room from the start: one that grows leaves copies behind.
@@ -80,6 +119,12 @@ pub fn is_weak_psk(psk: &SecretBytes) -> bool {
     let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
     let bits = f64::from(length) * f64::from(alphabet(octets)).log2();
     bits < STRONG_BITS || distinct.len() < STRONG_DISTINCT
+}
+
+/// Whether two pre-shared keys are the same: both are the operator's own, so the time that it takes tells nobody anything.
+#[must_use]
+pub fn is_same_psk(one: &SecretBytes, other: &SecretBytes) -> bool {
+    one.expose() == other.expose()
 }
 
 /// How many characters there are of the sorts that stand in the key.
@@ -175,6 +220,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_password_is_its_line_whatever_it_looks_like() {
+        let read = |file: &[u8]| parse_password(file).map(|password| password.expose().to_vec());
+        for (file, password) in [
+            (&b"secret\n"[..], &b"secret"[..]),
+            (b"0x41 \r\n", b"0x41 "),
+            (&[b'p'; 128], &[b'p'; 128]),
+        ] {
+            assert_eq!(read(file).as_deref(), Ok(password));
+        }
+        for (file, fault) in [
+            (&b"\n"[..], PasswordFault::Empty),
+            (b"a\nb\n", PasswordFault::Lines),
+            (&[b'p'; 129], PasswordFault::Long(129)),
+        ] {
+            assert_eq!(read(file), Err(fault));
+        }
+    }
+
+    /// CVE-2018-5389: who sees one main mode may guess at its key for as long as he likes.
     #[test]
     fn short_keys_keys_of_few_sorts_and_patterns_are_weak() {
         for weak in [

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::beside::Beside;
 use crate::dataplane::TunnelId;
 use crate::io::address::Prefix;
 use crate::io::netlink::{Netlink, NetlinkError};
@@ -35,6 +36,8 @@ pub enum GuardFate {
 /// The guard routes of one network namespace.
 pub(super) struct Guards {
     held: BTreeMap<TunnelId, Vec<Prefix>>,
+    /// Of networks that a tunnel's peer named.
+    learned: BTreeMap<TunnelId, Vec<Prefix>>,
     /// The namespace under the lock; closing it ends the lock.
     namespace: Arc<OwnedFd>,
     hold: Hold,
@@ -56,6 +59,7 @@ impl Guards {
         let alone = rustix::fs::flock(&*namespace, FlockOperation::NonBlockingLockExclusive);
         let mut guards = Self {
             held: BTreeMap::new(),
+            learned: BTreeMap::new(),
             namespace,
             hold: Hold::Alone,
         };
@@ -80,14 +84,39 @@ impl Guards {
         result
     }
 
+    /// Guards these networks for the tunnel instead of those that its peer named before. As [`Self::add`] on an error.
+    pub(super) fn learn(
+        &mut self,
+        netlink: &mut Netlink,
+        tunnel: TunnelId,
+        prefixes: &[Prefix],
+    ) -> Result<(), NetlinkError> {
+        let before = self.learned.insert(tunnel, prefixes.to_vec());
+        let mut result = Ok(());
+        for &prefix in prefixes {
+            result = result.and(netlink.replace_route(&Route::guard(prefix)));
+        }
+        result.and(self.remove_unneeded_of(netlink, before.unwrap_or_default()))
+    }
+
     /// Removes the guards of a tunnel that no other tunnel needs.
     pub(super) fn remove(
         &mut self,
         netlink: &mut Netlink,
         tunnel: TunnelId,
     ) -> Result<(), NetlinkError> {
+        let mut before = self.held.remove(&tunnel).unwrap_or_default();
+        before.extend(self.learned.remove(&tunnel).unwrap_or_default());
+        self.remove_unneeded_of(netlink, before)
+    }
+
+    fn remove_unneeded_of(
+        &self,
+        netlink: &mut Netlink,
+        prefixes: Vec<Prefix>,
+    ) -> Result<(), NetlinkError> {
         let mut result = Ok(());
-        for prefix in self.held.remove(&tunnel).unwrap_or_default() {
+        for prefix in prefixes {
             if !self.needs(prefix) {
                 result = result.and(remove(netlink, prefix));
             }
@@ -95,43 +124,68 @@ impl Guards {
         result
     }
 
-    /// Ends the start: removes the guards that an adit left which is no more, and tells how many; then others may come.
-    pub(super) fn sweep(&mut self, netlink: &mut Netlink) -> Result<usize, NetlinkError> {
+    /// Ends the start: removes the guards that an adit left which is no more, and what it had leave beside its tunnels, and tells how
+    /// many; then others may come.
+    pub(super) fn sweep(
+        &mut self,
+        netlink: &mut Netlink,
+        beside: &Beside,
+    ) -> Result<usize, NetlinkError> {
         if self.hold != Hold::Alone {
             return Ok(0);
         }
-        let swept = self.remove_unneeded(netlink);
+        let swept = self
+            .remove_unneeded(netlink)
+            .and_then(|guards| Ok(guards + beside.sweep(netlink)?));
         self.share();
         // Kernels that let another in between two kinds of lock let it sweep too.
-        for &prefix in self.held.values().flatten() {
+        for &prefix in self.held.values().chain(self.learned.values()).flatten() {
             netlink.replace_route(&Route::guard(prefix))?;
         }
         swept
     }
 
+    /// Whether no other adit has tunnels in the namespace: what nobody here needs is of one that is no more.
+    pub(super) fn is_alone(&self) -> bool {
+        self.hold == Hold::Alone
+    }
+
+    /// Takes these networks for what the tunnel's peer named, until it names some.
+    pub(super) fn inherit(&mut self, tunnel: TunnelId, prefixes: Vec<Prefix>) {
+        self.learned.entry(tunnel).or_insert(prefixes);
+    }
+
     fn remove_unneeded(&self, netlink: &mut Netlink) -> Result<usize, NetlinkError> {
-        let mut count = 0;
+        let left = self.left(netlink)?;
+        for &prefix in &left {
+            remove(netlink, prefix)?;
+        }
+        Ok(left.len())
+    }
+
+    /// The networks of guards that no tunnel needs.
+    pub(super) fn left(&self, netlink: &mut Netlink) -> Result<Vec<Prefix>, NetlinkError> {
+        let mut left = Vec::new();
         for family in [Family::V4, Family::V6] {
             let routes = netlink.routes(RouteFilter {
                 family: Some(family),
                 interface: None,
                 protocol: Some(ROUTE_PROTOCOL),
             })?;
-            for route in routes {
-                if route.is_guard() && !self.needs(route.destination) {
-                    remove(netlink, route.destination)?;
-                    count += 1;
-                }
-            }
+            let guards = routes.iter().filter(|route| route.is_guard());
+            let guards = guards.map(|route| route.destination);
+            left.extend(guards.filter(|guard| !self.needs(*guard)));
         }
-        Ok(count)
+        Ok(left)
     }
 
     fn needs(&self, prefix: Prefix) -> bool {
-        self.held.values().flatten().any(|held| *held == prefix)
+        let mut all = self.held.values().chain(self.learned.values()).flatten();
+        all.any(|held| *held == prefix)
     }
 
-    fn share(&mut self) {
+    /// Lets other adits in.
+    pub(super) fn share(&mut self) {
         let start = Instant::now();
         self.hold = loop {
             match rustix::fs::flock(&*self.namespace, FlockOperation::NonBlockingLockShared) {

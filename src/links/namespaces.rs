@@ -6,21 +6,54 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use super::assignment::Assignment;
+use super::beside::Beside;
 use super::guards::Guards;
 use super::plan::{self, LinkError};
-use crate::config::TunnelConfig;
+use crate::config::{IkeConfig, Remote, TunnelConfig};
 use crate::dataplane::TunnelId;
 use crate::io::address::Prefix;
-use crate::io::netlink::Netlink;
+use crate::io::netlink::{Netlink, NetlinkError};
 use crate::io::netns::{self, Netns, NetnsId};
+use crate::io::route::Route;
 
 /// What a tunnel of the configuration has guarded.
 #[derive(Clone, Debug)]
 pub struct Guarded {
-    tunnel: TunnelId,
-    name: String,
-    netns: Netns,
-    networks: Vec<Prefix>,
+    pub(super) tunnel: TunnelId,
+    pub(super) name: String,
+    pub(super) netns: Netns,
+    pub(super) networks: Vec<Prefix>,
+    pub(super) learns: Learns,
+}
+
+/// What of its guards a tunnel has by its peer's word alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learns {
+    Nothing,
+    /// Networks, but never everything.
+    Networks,
+    Everything,
+}
+
+impl Learns {
+    /// Of a client whose peers have names that are resolved by its interface's routes everything is never guarded.
+    fn of(config: &TunnelConfig) -> Self {
+        let is_name = |remote: &Remote| matches!(remote, Remote::Name(_));
+        let shares = config.netns == config.outer_netns;
+        if !config.ike.as_ref().is_some_and(IkeConfig::is_client) {
+            Self::Nothing
+        } else if shares && config.remotes.iter().any(is_name) {
+            Self::Networks
+        } else {
+            Self::Everything
+        }
+    }
+
+    fn may_be(self, guard: Prefix) -> bool {
+        let is_everything = guard.length <= 1;
+        guard.address.is_ipv4() && (self == Self::Everything || !is_everything)
+    }
 }
 
 impl Guarded {
@@ -32,6 +65,7 @@ impl Guarded {
             name: config.name.clone(),
             netns: config.netns.clone(),
             networks: plan::guarded(&config.routes, &config.addresses),
+            learns: Learns::of(config),
         })
     }
 
@@ -56,6 +90,9 @@ pub struct Namespaces {
 struct Namespace {
     netlink: Netlink,
     guards: Guards,
+    beside: Beside,
+    /// Tunnels whose peers have yet to say what they guard.
+    heirs: Vec<Guarded>,
 }
 
 impl Namespaces {
@@ -78,8 +115,14 @@ impl Namespaces {
 
     fn guard_one(&mut self, tunnel: &Guarded) -> Result<(), String> {
         let namespace = tunnel.namespace()?;
-        self.enter(namespace.as_ref())
-            .and_then(|netns| self.add_guards(tunnel.tunnel, netns, tunnel.networks.clone()))
+        let entered = self.enter(namespace.as_ref());
+        let netns = entered.map_err(|error| error.to_string())?;
+        if let Some(namespace) = self.entered.get_mut(&netns)
+            && tunnel.learns != Learns::Nothing
+        {
+            namespace.heirs.push(tunnel.clone());
+        }
+        self.add_guards(tunnel.tunnel, netns, tunnel.networks.clone())
             .map_err(|error| error.to_string())
     }
 
@@ -95,6 +138,8 @@ impl Namespaces {
             free.insert(Namespace {
                 netlink: netns::within(inside, Netlink::open)??,
                 guards: Guards::open(namespace),
+                beside: Beside::default(),
+                heirs: Vec::new(),
             });
         }
         Ok(id)
@@ -112,26 +157,63 @@ impl Namespaces {
         networks: Vec<Prefix>,
     ) -> Result<(), LinkError> {
         match self.entered.get_mut(&netns) {
-            Some(Namespace { netlink, guards }) => Ok(guards.add(netlink, tunnel, networks)?),
+            Some(namespace) => {
+                let Namespace {
+                    netlink, guards, ..
+                } = namespace;
+                Ok(guards.add(netlink, tunnel, networks)?)
+            }
             None => Ok(()),
         }
     }
 
-    /// Removes the guards of a tunnel wherever it has some.
+    /// Makes what of an assignment stays when its tunnel goes, in the order that lets nothing be drawn in that must leave beside it:
+    /// routes that hold what cannot be kept out are left out of the assignment. On an error as much as can be.
+    pub(super) fn assign(
+        &mut self,
+        netns: NetnsId,
+        (tunnel, index): (TunnelId, Option<u32>),
+        assignment: &mut Assignment,
+    ) -> Result<(), LinkError> {
+        let Some(namespace) = self.entered.get_mut(&netns) else {
+            return Ok(());
+        };
+        let Namespace {
+            netlink,
+            guards,
+            beside,
+            ..
+        } = namespace;
+        let kept = beside.keep_out(netlink, (tunnel, index), &assignment.kept_out());
+        let lost = assignment.spare(&kept.networks).map(LinkError::NoWayBeside);
+        guards.learn(netlink, tunnel, &assignment.guards)?;
+        let refused = kept.refused.map(LinkError::Netlink);
+        refused.or(lost).map_or(Ok(()), Err)
+    }
+
+    /// Removes the guards of a tunnel wherever it has some, and then what leads beside it.
     pub(super) fn remove_guards(&mut self, tunnel: TunnelId) -> Result<(), LinkError> {
         let mut result = Ok(());
-        for Namespace { netlink, guards } in self.entered.values_mut() {
-            result = result.and(guards.remove(netlink, tunnel));
+        for namespace in self.entered.values_mut() {
+            let Namespace {
+                netlink,
+                guards,
+                beside,
+                ..
+            } = namespace;
+            result = result
+                .and(guards.remove(netlink, tunnel))
+                .and(beside.remove(netlink, tunnel));
         }
         Ok(result?)
     }
 
-    /// Ends the start: other adits may come into all namespaces, after the guards went that nobody needs.
-    pub(super) fn finish_start(&mut self) {
+    /// Ends the start: other adits may come into all namespaces, after the guards went that nobody needs. Gives what of those that an
+    /// adit left tunnels have taken over whose peers have yet to say what is guarded.
+    pub(super) fn finish_start(&mut self) -> Vec<(TunnelId, Assignment)> {
         self.started = true;
-        for namespace in self.entered.values_mut() {
-            namespace.sweep();
-        }
+        let all = self.entered.values_mut();
+        all.flat_map(Namespace::sweep).collect()
     }
 
     /// Lets other adits into a namespace that was entered after the start, as [`Self::finish_start`] did into the others.
@@ -153,13 +235,61 @@ impl fmt::Debug for Namespaces {
 
 impl Namespace {
     /// Does nothing after the first time.
-    fn sweep(&mut self) {
-        match self.guards.sweep(&mut self.netlink) {
+    fn sweep(&mut self) -> Vec<(TunnelId, Assignment)> {
+        let handed_on = match self.hand_on() {
+            Ok(handed_on) => handed_on,
+            Err(error) => {
+                tracing::warn!(%error, "guard routes of an adit that is gone are left");
+                self.guards.share();
+                return Vec::new();
+            }
+        };
+        let swept = self.guards.sweep(&mut self.netlink, &self.beside);
+        match swept {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "removed guard routes of an adit that is gone"),
             Err(error) => {
                 tracing::warn!(%error, "guard routes of an adit that is gone are left");
             }
         }
+        handed_on
+    }
+
+    /// Gives what an adit left to those who may need it, each of them all of it: whose it was nobody can tell.
+    fn hand_on(&mut self) -> Result<Vec<(TunnelId, Assignment)>, NetlinkError> {
+        let heirs = std::mem::take(&mut self.heirs);
+        if heirs.is_empty() || !self.guards.is_alone() {
+            return Ok(Vec::new());
+        }
+        let guards = self.guards.left(&mut self.netlink)?;
+        let beside = self.beside.left(&mut self.netlink)?;
+        let mut handed_on = Vec::new();
+        for heir in heirs {
+            let guards = guards.iter().copied();
+            let guards: Vec<_> = guards.filter(|it| heir.learns.may_be(*it)).collect();
+            if guards.is_empty() {
+                continue;
+            }
+            let is_configured = |it: &Route| {
+                let mut networks = heir.networks.iter();
+                networks.any(|network| network.overlaps(it.destination))
+            };
+            let beside = beside.iter().filter(|it| !is_configured(it));
+            let beside: Vec<_> = beside.cloned().collect();
+            let assignment = Assignment {
+                guards: guards.clone(),
+                beside: beside.iter().map(|route| route.destination).collect(),
+                ..Assignment::default()
+            };
+            tracing::info!(
+                tunnel = heir.name,
+                guards = guards.len(),
+                "guard routes of an adit that is gone stay until the server says what it needs"
+            );
+            self.guards.inherit(heir.tunnel, guards);
+            self.beside.inherit(heir.tunnel, beside);
+            handed_on.push((heir.tunnel, assignment));
+        }
+        Ok(handed_on)
     }
 }

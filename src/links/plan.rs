@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::assignment::Assignment;
 use crate::config::OnDead;
 use crate::io::address::Prefix;
 use crate::io::link;
@@ -42,7 +43,11 @@ pub struct Plan {
 
 impl Plan {
     /// Makes the device: up, with addresses, without carrier and routes.
-    pub(super) fn make(&self, netlink: &mut Netlink) -> Result<TunDevice, LinkError> {
+    pub(super) fn make(
+        &self,
+        netlink: &mut Netlink,
+        assignment: &Assignment,
+    ) -> Result<TunDevice, LinkError> {
         let inside = self.netns.as_ref().map(AsFd::as_fd);
         let device = netns::within(inside, || {
             let device = TunDevice::create(&self.interface, self.offload)?;
@@ -61,6 +66,7 @@ impl Plan {
         netlink.set_mtu(device.index(), u32::from(self.mtu))?;
         netlink.set_up(device.index(), true)?;
         self.add_addresses(netlink, device.index())?;
+        assignment.add_address(netlink, device.index())?;
         Ok(device)
     }
 
@@ -71,29 +77,41 @@ impl Plan {
         Ok(())
     }
 
-    /// Brings the interface to what is configured, whatever of it is there already.
-    pub(super) fn configure(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+    /// Brings the interface to what is configured and assigned, whatever of it is there already.
+    pub(super) fn configure(
+        &self,
+        netlink: &mut Netlink,
+        index: u32,
+        assignment: &Assignment,
+    ) -> Result<(), LinkError> {
         netlink.set_mtu(index, u32::from(self.mtu))?;
         self.add_addresses(netlink, index)?;
         for &route in &self.routes {
             netlink.replace_route(&Route::through(route, index))?;
         }
-        Ok(())
+        assignment.add_address(netlink, index)?;
+        assignment.add_routes(netlink, index)
     }
 
-    pub(super) fn withdraw(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {
+    pub(super) fn withdraw(
+        &self,
+        netlink: &mut Netlink,
+        index: u32,
+        assignment: &Assignment,
+    ) -> Result<(), LinkError> {
         for &route in &self.routes {
             match netlink.remove_route(&Route::through(route, index)) {
                 Err(error) if error.errno() != Errno::SRCH => return Err(error.into()),
                 Ok(()) | Err(_) => {}
             }
         }
-        Ok(())
+        assignment.withdraw_routes(&[], netlink, index)
     }
 }
 
 /// What must leave by a tunnel or not at all: its routes and the networks of its addresses.
-pub(super) fn guarded(routes: &[Prefix], addresses: &[Prefix]) -> Vec<Prefix> {
+#[must_use]
+pub fn guarded(routes: &[Prefix], addresses: &[Prefix]) -> Vec<Prefix> {
     let networks = addresses.iter();
     let networks = networks.map(|address| Prefix::new(address.network(), address.length));
     // What is link-local never leaves by another interface.
@@ -111,6 +129,8 @@ pub(super) enum LinkError {
     Netlink(NetlinkError),
     Tun(TunError),
     System(io::Error),
+    /// To this peer of the tunnel there is no way but the tunnel itself.
+    NoWayBeside(IpAddr),
 }
 
 impl fmt::Display for LinkError {
@@ -119,6 +139,10 @@ impl fmt::Display for LinkError {
             Self::Netlink(error) => error.fmt(f),
             Self::Tun(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
+            Self::NoWayBeside(peer) => write!(
+                f,
+                "no way to the peer {peer} beside the tunnel: networks that hold it are not routed into the tunnel"
+            ),
         }
     }
 }

@@ -34,11 +34,20 @@ impl Daemon {
         config: &str,
         prepare: impl FnOnce(&Path),
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        prepare(folder.path());
-        let mut daemon = Self::launch_in(folder, namespace, config);
+        let mut daemon = Self::launch_with(namespace, config, prepare);
         daemon.wait_until_it_listens();
         daemon
+    }
+
+    /// The same without waiting until it listens.
+    pub(crate) fn launch_with(
+        namespace: &Namespace,
+        config: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        Self::launch_in(folder, namespace, config)
     }
 
     /// Starts a daemon without waiting for it.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-fn adit(arguments: &[&str]) -> Output {
+pub(super) fn adit(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_adit"))
         .args(arguments)
         .output()

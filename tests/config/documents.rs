@@ -23,20 +23,46 @@ fn the_reference_is_what_the_table_of_keys_says() {
 }
 
 #[test]
-fn the_example_is_valid_and_warns_of_nothing_but_its_static_keys() {
+fn the_example_is_valid_and_warns_of_nothing_but_static_keys_and_version_1() {
     let config = Config::load(&in_package("packaging/adit.example.toml")).unwrap();
-    assert_eq!(config.tunnels.len(), 6);
-    let tunnels = ["bench", "cloud"];
-    let expected = tunnels.map(|name| {
-        format!(
-            "tunnel \"{name}\": static keys are never renewed: they are for benchmarks and tests"
-        )
-    });
+    assert_eq!(config.tunnels.len(), 8);
     let warnings = config.warnings.problems().iter();
-    assert_eq!(
-        warnings.map(|problem| &problem.message).collect::<Vec<_>>(),
-        expected.iter().collect::<Vec<_>>()
+    let begins: Vec<_> = warnings
+        .map(|problem| problem.message.split(": ").take(2).collect::<Vec<_>>())
+        .map(|words| words.join(": "))
+        .collect();
+    let (keys, old) = (
+        "static keys are never renewed",
+        "ike.version 1 is deprecated by RFC 9395",
     );
+    let allowed = |word: &str| format!("tunnel \"legacy\": ike.allow-insecure {word:?}");
+    assert_eq!(
+        begins,
+        [
+            format!("tunnel \"bench\": {keys}"),
+            format!("tunnel \"cloud\": {keys}"),
+            format!("tunnel \"legacy\": {old}"),
+            allowed("3des"),
+            allowed("sha1"),
+            allowed("modp1024"),
+            format!("tunnel \"easy\": {old}"),
+        ]
+    );
+}
+
+#[test]
+fn every_example_of_the_page_about_routers_is_valid() {
+    let page = std::fs::read_to_string(in_package("docs/cisco.md")).unwrap();
+    let examples: Vec<_> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let config = crate::valid(example);
+        assert!(config.tunnels[0].ike.as_ref().unwrap().v1().is_some());
+    }
 }
 
 #[test]

@@ -10,11 +10,13 @@
 mod checks;
 mod command;
 mod documents;
+mod easy_vpn;
 mod esp;
 mod hostile;
 mod ike;
 mod keys;
 mod messages;
+mod v1;
 
 use std::path::Path;
 

@@ -25,6 +25,7 @@ mod renewal;
 #[path = "../strongswan/routed.rs"]
 mod routed;
 mod site;
+mod version1;
 
 use std::os::fd::AsFd;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Configurations and places for tunnels whose keys IKE makes.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::PATIENCE;
 use super::common::{Daemon, Namespace, Sites};
@@ -9,6 +10,7 @@ use super::common::{Daemon, Namespace, Sites};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tunnel<'a> {
     pub(crate) mode: &'a str,
+    pub(crate) version: u8,
     /// The values of `remote` of both ends.
     pub(crate) remotes: [&'a str; 2],
     /// More keys of `ike`, each with a comma before it.
@@ -25,11 +27,20 @@ impl<'a> Tunnel<'a> {
         const PSK: &str = "a secret of these tests and of nobody else";
         Self {
             mode,
+            version: 2,
             remotes: ["\"192.0.2.2\"", "\"192.0.2.1\""],
             ike: ["", ""],
             more: "",
             each: ["", ""],
             psk: [PSK, PSK],
+        }
+    }
+
+    /// The same by IKEv1, with GRE or else in one network of IPv4.
+    pub(crate) fn version_1(mode: &'a str) -> Self {
+        Self {
+            version: 1,
+            ..Self::new(mode)
         }
     }
 
@@ -50,7 +61,12 @@ impl<'a> Tunnel<'a> {
         let other = 3 - end;
         let names = ["", "a.example", "b.example"];
         let (local_id, remote_id) = (names[end], names[other]);
-        let Self { mode, more, .. } = self;
+        let Self {
+            mode,
+            version,
+            more,
+            ..
+        } = self;
         let (remote, ike, each) = (self.remotes[end - 1], self.ike[end - 1], self.each[end - 1]);
         let local = format!("192.0.2.{end}");
         format!(
@@ -60,7 +76,7 @@ mode = "{mode}"
 local = "{local}"
 remote = {remote}
 addresses = ["10.9.0.{end}/30", "fd00:9::{end}/64"]
-ike = {{ version = 2, psk-file = "t.psk", local-id = "{local_id}", remote-id = "{remote_id}"{ike} }}
+ike = {{ version = {version}, psk-file = "t.psk", local-id = "{local_id}", remote-id = "{remote_id}"{ike} }}
 {more}
 {each}
 "#
@@ -76,11 +92,15 @@ ike = {{ version = 2, psk-file = "t.psk", local-id = "{local_id}", remote-id = "
     pub(crate) fn start_as(&self, namespace: &Namespace, end: usize, config: &str) -> Daemon {
         let psk = self.psk[end - 1];
         Daemon::start_with(namespace, config, |folder| {
-            let file = folder.join("t.psk");
-            std::fs::write(&file, psk).unwrap();
-            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+            write_key(&folder.join("t.psk"), psk);
         })
     }
+}
+
+/// Writes a file that none but its owner may read.
+pub(crate) fn write_key(file: &Path, key: &str) {
+    std::fs::write(file, key).unwrap();
+    std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// Two sites, each with one daemon that has the same tunnel.

@@ -124,8 +124,9 @@ impl IkeSa {
             path: self.path,
             replaces,
             outbound,
-            pfs: agreed.proposal.group,
+            pfs: agreed.proposal.group.map(|group| group.name()),
             rekey_at,
+            octets_max: None,
         };
         if let Some(slot) = core.slots.get_mut(&id) {
             slot.child = Some(child.spi_in);

@@ -57,6 +57,10 @@ pub enum CommandError {
     NoCertificate,
     /// [`Command::Add`]: no algorithms or no traffic selectors.
     NothingToOffer,
+    /// [`Command::Probe`]: the peer did not say that it answers.
+    NotProbed,
+    /// [`Command::Add`]: a tunnel of the other version of IKE.
+    OtherVersion,
     /// [`Command::Initiate`]: the two addresses are not of one family.
     FamiliesDiffer,
 }
@@ -70,6 +74,8 @@ impl fmt::Display for CommandError {
             Self::EmptyPsk => "the pre-shared key is empty",
             Self::NoCertificate => "there is no certificate to authenticate with",
             Self::NothingToOffer => "no proposal or no traffic selector to offer",
+            Self::NotProbed => "the peer does not answer dead peer detection",
+            Self::OtherVersion => "the tunnel is of another version of IKE",
             Self::FamiliesDiffer => "local and remote address are of different families",
         })
     }

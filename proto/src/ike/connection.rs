@@ -117,7 +117,7 @@ pub struct Retransmit {
 impl Retransmit {
     /// The wait after the one given.
     #[must_use]
-    pub(super) fn longer(&self, wait: Duration) -> Duration {
+    pub(crate) fn longer(&self, wait: Duration) -> Duration {
         let grown = wait.saturating_mul(self.base_per_mille.max(1000)) / 1000;
         grown.min(self.most)
     }

@@ -14,15 +14,14 @@ use super::event::{Event, IkeInfo, Retired};
 use super::failure::{DownWhy, PeerRefused};
 use super::half_open::HalfOpenCount;
 use super::message::Contents;
+use super::outbox::Outbox;
+use super::remote_index::RemoteIndex;
 use super::sa::{IkeSa, title};
-use super::status::IkeCounters;
+use super::status::{IkeAlgorithms, IkeCounters};
 use adit_crypto::Secret;
 
 use crate::wire::esp::Spi;
 use crate::wire::ike::summary;
-
-/// Trace lines that wait to be polled; beyond that the oldest are kept.
-const TRACES_MAX: usize = 10_000;
 
 /// A tunnel.
 pub(super) struct Slot {
@@ -60,15 +59,12 @@ pub(super) struct Core {
     random: Box<dyn Random + Send>,
     unix_time: Option<(Instant, u64)>,
     pub(super) slots: BTreeMap<ConnectionId, Slot>,
-    by_address: BTreeMap<IpAddr, BTreeSet<ConnectionId>>,
-    by_identity: BTreeSet<ConnectionId>,
+    by_remote: RemoteIndex,
     cookies: Option<Cookies>,
     pub(super) half_open: HalfOpenCount,
     pub(super) counters: IkeCounters,
     pub(super) actions: VecDeque<Action>,
-    transmits: VecDeque<Transmit>,
-    events: VecDeque<Event>,
-    traces: usize,
+    pub(super) outbox: Outbox,
     /// Inbound SPIs of child SAs in use or asked for.
     pub(super) spis: BTreeSet<Spi>,
 }
@@ -82,13 +78,10 @@ impl Core {
             random,
             unix_time: None,
             slots: BTreeMap::new(),
-            by_address: BTreeMap::new(),
-            by_identity: BTreeSet::new(),
+            by_remote: RemoteIndex::default(),
             counters: IkeCounters::default(),
             actions: VecDeque::new(),
-            transmits: VecDeque::new(),
-            events: VecDeque::new(),
-            traces: 0,
+            outbox: Outbox::default(),
             spis: BTreeSet::new(),
         }
     }
@@ -174,31 +167,16 @@ impl Core {
     }
 
     pub(super) fn transmit(&mut self, path: Path, octets: Vec<u8>) {
-        self.transmits.push_back(Transmit { path, octets });
-    }
-
-    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.outbox.transmit(Transmit { path, octets });
     }
 
     pub(super) fn event(&mut self, event: Event) {
-        self.events.push_back(event);
-    }
-
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        if matches!(event, Some(Event::Trace(..))) {
-            self.traces = self.traces.saturating_sub(1);
-        }
-        event
+        self.outbox.event(event);
     }
 
     /// One line for the log and `adit debug`.
     pub(super) fn trace(&mut self, id: Option<ConnectionId>, line: impl FnOnce() -> String) {
-        if self.traces < TRACES_MAX {
-            self.traces += 1;
-            self.events.push_back(Event::Trace(id, line()));
-        }
+        self.outbox.trace(id, line);
     }
 
     /// The line of a message that came.
@@ -257,12 +235,13 @@ impl Core {
             path: sa.path,
             nat_local: sa.nat.local,
             nat_peer: sa.nat.peer,
-            proposal: keys.proposal,
+            proposal: IkeAlgorithms::V2(keys.proposal),
             spi_i: sa.spi_i(),
             spi_r: sa.spi_r(),
             we_initiated: sa.initiator,
             rekey_at,
             peer_vendor: sa.peer.vendors.clone(),
+            answers_probes: true,
         };
         self.event(Event::Established(*id, Box::new(info)));
     }
@@ -282,7 +261,7 @@ impl Core {
     }
 
     pub(super) fn insert(&mut self, id: ConnectionId, connection: Connection) {
-        self.index(id, connection.remotes.as_deref());
+        self.by_remote.insert(id, connection.remotes.as_deref());
         let slot = Slot {
             connection: Arc::new(connection),
             sas: BTreeSet::new(),
@@ -295,43 +274,30 @@ impl Core {
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Slot> {
         let slot = self.slots.remove(&id)?;
-        self.unindex(id, slot.connection.remotes.as_deref());
+        self.by_remote
+            .remove(id, slot.connection.remotes.as_deref());
         Some(slot)
     }
 
     pub(super) fn set_remotes(&mut self, id: ConnectionId, remotes: Option<Vec<IpAddr>>) {
-        let Some(slot) = self.slots.get(&id) else {
-            return;
-        };
-        let mut connection = Connection::clone(&slot.connection);
-        self.unindex(id, connection.remotes.as_deref());
-        connection.remotes = remotes;
-        self.index(id, connection.remotes.as_deref());
         if let Some(slot) = self.slots.get_mut(&id) {
-            slot.connection = Arc::new(connection);
+            let connection = Arc::make_mut(&mut slot.connection);
+            self.by_remote.remove(id, connection.remotes.as_deref());
+            connection.remotes = remotes;
+            self.by_remote.insert(id, connection.remotes.as_deref());
         }
     }
 
-    fn index(&mut self, id: ConnectionId, remotes: Option<&[IpAddr]>) {
-        let Some(remotes) = remotes else {
-            self.by_identity.insert(id);
-            return;
-        };
-        for address in remotes {
-            self.by_address.entry(*address).or_default().insert(id);
-        }
-    }
-
-    fn unindex(&mut self, id: ConnectionId, remotes: Option<&[IpAddr]>) {
-        self.by_identity.remove(&id);
-        for address in remotes.unwrap_or_default() {
-            if let Some(ids) = self.by_address.get_mut(address) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.by_address.remove(address);
-                }
-            }
-        }
+    /// Whether no other tunnel has an IKE SA, or is making one, between the same two identities: INITIAL-CONTACT would have the peer
+    /// give that up (RFC 7296 section 2.4).
+    pub(super) fn is_only_of_identities(&self, id: ConnectionId, connection: &Connection) -> bool {
+        let remote_id = connection.remote_id.as_ref();
+        !self.slots.iter().any(|(other, slot)| {
+            let theirs = slot.peer.as_ref().or(slot.connection.remote_id.as_ref());
+            let is_same = slot.connection.local_id == connection.local_id
+                && (remote_id.is_none() || theirs.is_none() || remote_id == theirs);
+            *other != id && is_same && !slot.sas.is_empty()
+        })
     }
 
     /// The tunnels that a peer at that address may mean, those of the address first.
@@ -339,8 +305,8 @@ impl Core {
         &self,
         address: IpAddr,
     ) -> impl Iterator<Item = (ConnectionId, &Arc<Connection>)> {
-        let near = self.by_address.get(&address).into_iter().flatten();
-        near.chain(&self.by_identity)
-            .filter_map(|id| Some((*id, &self.slots.get(id)?.connection)))
+        self.by_remote
+            .candidates(address)
+            .filter_map(|id| Some((id, &self.slots.get(&id)?.connection)))
     }
 }

@@ -1,12 +1,13 @@
 //! All IKE SAs of one network namespace behind one contract: octets, time and commands in; octets, deadlines and events out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::command::{Command, CommandError};
 use super::connection::{ConnectionId, Path};
 use super::core::{Action, Core};
+use super::deadlines::Deadlines;
 use super::event::{Event, Retired};
 use super::half_open::Opener;
 use super::sa::{End, IkeSa, Phase};
@@ -64,7 +65,7 @@ pub struct Endpoint {
     sas: BTreeMap<u64, Entry>,
     /// SAs that peers initiated, by where from and the SPI that they chose.
     initiated: BTreeMap<(SocketAddr, u64), u64>,
-    timers: BTreeSet<(Instant, u64, Timer)>,
+    deadlines: Deadlines<u64, Timer>,
 }
 
 /// An SA, and what the endpoint's tables hold of it.
@@ -75,7 +76,6 @@ struct Entry {
 
 #[derive(Default)]
 struct Listed {
-    deadline: Option<(Instant, Timer)>,
     half_open: Option<Opener>,
     initiated: Option<(SocketAddr, u64)>,
 }
@@ -88,7 +88,7 @@ impl Endpoint {
             core: Core::new(config, random),
             sas: BTreeMap::new(),
             initiated: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            deadlines: Deadlines::new(),
         }
     }
 
@@ -105,7 +105,7 @@ impl Endpoint {
 
     /// Does what is due; an early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, local_spi, timer)) = self.timers.first().copied()
+        while let Some((at, local_spi, timer)) = self.deadlines.first()
             && at <= now
         {
             self.with(now, local_spi, |core, sa| {
@@ -127,18 +127,18 @@ impl Endpoint {
 
     /// The next datagram to send. Events are to be polled first: a peer may use a new child SA as soon as it has our answer.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.core.poll_transmit()
+        self.core.outbox.poll_transmit()
     }
 
     /// When [`Self::handle_timeout`] is to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        self.timers.first().map(|(at, _, timer)| (*at, *timer))
+        self.deadlines.first().map(|(at, _, timer)| (at, timer))
     }
 
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.poll_event()
+        self.core.outbox.poll_event()
     }
 
     /// A tunnel's IKE SA and children; none for an unknown tunnel.
@@ -270,19 +270,12 @@ impl Endpoint {
         }
     }
 
-    /// Brings timers, half-open counts and the index of initiators in line with the SA.
+    /// Brings the deadline, half-open counts and the index of initiators in line with the SA.
     fn list(&mut self, entry: &mut Entry, is_dead: bool) {
         let (sa, listed) = (&entry.sa, &mut entry.listed);
         let local_spi = sa.local_spi;
         let deadline = sa.next_deadline().filter(|_| !is_dead);
-        if deadline != listed.deadline {
-            if let Some((at, timer)) = listed.deadline {
-                self.timers.remove(&(at, local_spi, timer));
-            }
-            self.timers
-                .extend(deadline.map(|(at, timer)| (at, local_spi, timer)));
-            listed.deadline = deadline;
-        }
+        self.deadlines.set(local_spi, deadline);
         let half_open = match &sa.phase {
             Phase::HalfOpen(half_open) => Some(half_open.opener()),
             // Refused, and to be refused again if the answer was lost: as much of a burden as before.

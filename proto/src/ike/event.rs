@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use adit_crypto::{Group, SecretBytes, Suite};
+use adit_crypto::{SecretBytes, Suite};
 
-use super::{ChildMode, ConnectionId, DownWhy, Failure, Identity, IkeProposal, Path};
+use super::{ChildMode, ConnectionId, DownWhy, Failure, Identity, IkeAlgorithms, Path};
+use crate::ikev1::Assigned;
 use crate::wire::esp::Spi;
 use crate::wire::ike::TrafficSelector;
 
@@ -30,6 +31,8 @@ pub enum Event {
     Refused(ConnectionId, Failure),
     /// A fresh, authenticated message came from another address (RFC 7296 section 2.23): the SAs follow.
     PeerMoved(ConnectionId, Path),
+    /// What an Easy VPN server assigned, before the pair that goes with it.
+    Configured(ConnectionId, Box<Assigned>),
     /// One line for each message, decision and drop; never key material.
     Trace(Option<ConnectionId>, String),
 }
@@ -48,7 +51,7 @@ pub struct IkeInfo {
     /// A NAT is in front of the peer.
     pub nat_peer: bool,
     /// Its algorithms.
-    pub proposal: IkeProposal,
+    pub proposal: IkeAlgorithms,
     /// SPI of the initiator.
     pub spi_i: u64,
     /// SPI of the responder.
@@ -59,6 +62,8 @@ pub struct IkeInfo {
     pub rekey_at: Instant,
     /// What the peer's vendor IDs name, where known, else in hexadecimal.
     pub peer_vendor: Vec<String>,
+    /// Whether [`Command::Probe`](super::Command::Probe) is answered: of version 1 only by who said so (RFC 3706 section 5.1).
+    pub answers_probes: bool,
 }
 
 /// A pair of ESP security associations (RFC 7296 section 2.17).
@@ -90,10 +95,12 @@ pub struct ChildSa {
     pub replaces: Option<Spi>,
     /// When to send through it.
     pub outbound: Outbound,
-    /// The group of the key exchange of its own, if it had one.
-    pub pfs: Option<Group>,
+    /// The name of the group of the key exchange of its own, if it had one.
+    pub pfs: Option<&'static str>,
     /// When we replace it.
     pub rekey_at: Instant,
+    /// Octets that it carries at most, where its ends agreed on that (IKEv1's life in kilobytes): it is to be replaced before.
+    pub octets_max: Option<u64>,
 }
 
 /// When the outbound half of a new pair is used.

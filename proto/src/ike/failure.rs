@@ -12,6 +12,14 @@ use crate::wire::ike::ExchangeType;
 pub enum Failure {
     /// No answer to any of the requests of this exchange.
     NotAnswering(ExchangeType),
+    /// No answer to any repetition of this, in words: IKEv1.
+    Unanswered(&'static str),
+    /// No algorithms that both ends have, or others than offered, in words: IKEv1.
+    NoneFits(String),
+    /// The peer refused with this notification of IKEv1.
+    NotifiedV1(u16),
+    /// The Easy VPN server did not let us in; trying again may lock the user out.
+    Xauth(String),
     /// The peer accepts none of our proposals for the IKE SA (`false`) or the child SA (`true`).
     ProposalsRefused {
         /// Of the child SA.
@@ -123,6 +131,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnswering(exchange) => write!(f, "peer does not answer {exchange}"),
+            Self::Unanswered(what) => write!(f, "peer does not answer {what}"),
+            Self::NoneFits(why) => write!(f, "no proposal fits: {why}"),
+            Self::NotifiedV1(kind) => {
+                let words = crate::ikev1::notify_words(*kind);
+                write!(f, "peer refused with {words}")
+            }
+            Self::Xauth(why) => write!(f, "Easy VPN: {why}"),
             Self::ProposalsRefused { child, offered } => {
                 let which = if *child { "ESP" } else { "IKE" };
                 write!(

@@ -47,11 +47,11 @@ pub(super) fn send(
     let (kind, data) = connection.local_id.to_wire();
     writer.id_i(kind, &data);
     proof::write_certificates(&connection, &mut writer);
-    if core
+    let is_first = core
         .slots
         .get(&id)
-        .is_some_and(|slot| slot.current.is_none())
-    {
+        .is_some_and(|slot| slot.current.is_none());
+    if is_first && core.is_only_of_identities(id, &connection) {
         writer.notify(0, &[], notify::INITIAL_CONTACT, &[]);
     }
     proof::write_request(&connection, &mut writer);

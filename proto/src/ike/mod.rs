@@ -19,6 +19,7 @@ mod connection;
 pub mod cookie;
 mod core;
 mod create_child;
+mod deadlines;
 mod duplicate;
 mod endpoint;
 mod event;
@@ -32,6 +33,7 @@ mod informational;
 pub mod keys;
 mod message;
 pub mod natd;
+mod outbox;
 mod partial;
 mod proof;
 pub mod proposal;
@@ -40,6 +42,7 @@ mod receive;
 mod recorded;
 mod rekey_child;
 mod rekey_ike;
+mod remote_index;
 mod sa;
 mod sa_init;
 pub mod selector;
@@ -47,7 +50,7 @@ mod status;
 mod status_of;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timer;
 mod window;
 
@@ -60,8 +63,12 @@ pub use event::{ChildSa, Event, IkeInfo, Outbound, Retired};
 pub use failure::{DownWhy, Failure, PeerRefused};
 pub use identity::Identity;
 pub use proposal::{EspOffer, EspProposal, IkeOffer, IkeProposal, NoProposal, NotOffered};
-pub use status::{ChildStatus, IkeCounters, IkeState, IkeStatus};
+pub use status::{ChildStatus, IkeAlgorithms, IkeCounters, IkeState, IkeStatus};
 pub use timer::Timer;
+
+pub(crate) use deadlines::Deadlines;
+pub(crate) use outbox::Outbox;
+pub(crate) use remote_index::RemoteIndex;
 
 use crate::wire::ike::TrafficSelector;
 

@@ -162,7 +162,7 @@ fn ports(a: &TrafficSelector, b: &TrafficSelector) -> Option<(u16, u16)> {
 }
 
 /// Whether each of `narrow` is taken whole by one of `wide`.
-pub(super) fn cover(wide: &[TrafficSelector], narrow: &[TrafficSelector]) -> bool {
+pub(crate) fn cover(wide: &[TrafficSelector], narrow: &[TrafficSelector]) -> bool {
     let is_held = |narrow: &TrafficSelector| wide.iter().any(|wide| holds(wide, narrow));
     narrow.iter().all(is_held)
 }

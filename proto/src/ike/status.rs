@@ -1,5 +1,6 @@
 //! What `status` and `counters` show of IKE.
 
+use std::fmt;
 use std::time::Duration;
 
 use adit_crypto::Suite;
@@ -40,6 +41,24 @@ impl IkeState {
     }
 }
 
+/// Algorithms of an IKE SA, of either version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IkeAlgorithms {
+    /// Of an ISAKMP SA (RFC 2409).
+    V1(crate::ikev1::IkeProposal),
+    /// Of an IKE SA (RFC 7296).
+    V2(IkeProposal),
+}
+
+impl fmt::Display for IkeAlgorithms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V1(proposal) => proposal.fmt(f),
+            Self::V2(proposal) => proposal.fmt(f),
+        }
+    }
+}
+
 /// One tunnel's IKE SA and its children.
 #[derive(Clone, Debug)]
 pub struct IkeStatus {
@@ -56,7 +75,7 @@ pub struct IkeStatus {
     /// A NAT is in front of the peer.
     pub nat_peer: bool,
     /// Algorithms.
-    pub proposal: Option<IkeProposal>,
+    pub proposal: Option<IkeAlgorithms>,
     /// SPI of the initiator.
     pub spi_i: u64,
     /// SPI of the responder.
@@ -129,6 +148,8 @@ pub struct IkeCounters {
     pub retransmits: u64,
     /// Responses repeated.
     pub repeated_responses: u64,
+    /// Keepalives of routers from before RFC 3706, which are not answered.
+    pub router_keepalives: u64,
     /// Attempts that ended without an SA.
     pub failed: u64,
     /// Authentications of peers that failed.
@@ -139,4 +160,72 @@ pub struct IkeCounters {
     pub ike_rekeyed: u64,
     /// Child SAs replaced.
     pub child_rekeyed: u64,
+}
+
+impl IkeCounters {
+    /// Each number with its name.
+    pub fn named(mut self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.fields()
+            .map(|(name, number)| (name, *number))
+            .into_iter()
+    }
+
+    /// Adds those of another endpoint.
+    pub fn add(&mut self, mut other: Self) {
+        for ((_, sum), (_, number)) in self.fields().into_iter().zip(other.fields()) {
+            *sum = sum.saturating_add(*number);
+        }
+    }
+
+    fn fields(&mut self) -> [(&'static str, &mut u64); 21] {
+        [
+            ("malformed", &mut self.malformed),
+            ("version", &mut self.version),
+            ("unknown_spi", &mut self.unknown_spi),
+            ("not_authentic", &mut self.not_authentic),
+            ("message_id", &mut self.message_id),
+            ("unexpected", &mut self.unexpected),
+            ("half_open_full", &mut self.half_open_full),
+            ("half_open_source", &mut self.half_open_source),
+            ("no_connection", &mut self.no_connection),
+            ("fragments", &mut self.fragments),
+            ("half_open", &mut self.half_open),
+            ("cookies_sent", &mut self.cookies_sent),
+            ("cookies_good", &mut self.cookies_good),
+            ("retransmits", &mut self.retransmits),
+            ("repeated_responses", &mut self.repeated_responses),
+            ("router_keepalives", &mut self.router_keepalives),
+            ("failed", &mut self.failed),
+            ("auth_failed", &mut self.auth_failed),
+            ("established", &mut self.established),
+            ("ike_rekeyed", &mut self.ike_rekeyed),
+            ("child_rekeyed", &mut self.child_rekeyed),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_two_endpoints_add_up_each_under_its_name() {
+        let mut sum = IkeCounters {
+            malformed: 1,
+            router_keepalives: 2,
+            ..IkeCounters::default()
+        };
+        sum.add(IkeCounters {
+            router_keepalives: 3,
+            child_rekeyed: 4,
+            ..IkeCounters::default()
+        });
+        let counted: Vec<_> = sum.named().filter(|(_, number)| *number > 0).collect();
+        let expected = [
+            ("malformed", 1),
+            ("router_keepalives", 5),
+            ("child_rekeyed", 4),
+        ];
+        assert_eq!(counted, expected);
+    }
 }

@@ -6,7 +6,7 @@ use super::awaited::Awaited;
 use super::child::{Child, ChildState};
 use super::connection::Connection;
 use super::sa::{IkeSa, Phase};
-use super::status::{ChildStatus, IkeState, IkeStatus};
+use super::status::{ChildStatus, IkeAlgorithms, IkeState, IkeStatus};
 
 /// The status of a tunnel whose SA that is.
 pub(super) fn status(connection: &Connection, sa: Option<&IkeSa>, now: Instant) -> IkeStatus {
@@ -33,7 +33,10 @@ pub(super) fn status(connection: &Connection, sa: Option<&IkeSa>, now: Instant) 
     status.path = Some(sa.path);
     status.nat_local = sa.nat.local;
     status.nat_peer = sa.nat.peer;
-    status.proposal = sa.keys.as_ref().map(|keys| keys.proposal);
+    status.proposal = sa
+        .keys
+        .as_ref()
+        .map(|keys| IkeAlgorithms::V2(keys.proposal));
     status.spi_i = sa.spi_i();
     status.spi_r = sa.spi_r();
     status.we_initiated = sa.initiator;

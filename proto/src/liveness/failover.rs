@@ -156,6 +156,12 @@ impl Failover {
         self.resolve(0);
     }
 
+    /// There are so many remotes from here on (at least 1): others behind those that there were, or the last ones are gone.
+    pub fn set_candidates(&mut self, candidates: usize) {
+        self.candidates
+            .resize(candidates.max(1), Resolution::Unknown);
+    }
+
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -41,6 +41,8 @@ pub struct Liveness {
     proof: Option<Proof>,
     dpd: Option<Dpd>,
     is_ike_probe_due: bool,
+    /// The peer answers when it is asked over IKE.
+    answers_probes: bool,
     no_data: Option<NoData>,
     /// A keepalive request was without an answer for its period, and nothing came since.
     has_missed: bool,
@@ -79,6 +81,7 @@ impl Liveness {
             proof: None,
             dpd: dpd.map(|dpd| Dpd::new(dpd, now)),
             is_ike_probe_due: false,
+            answers_probes: true,
             no_data: dpd.and_then(|dpd| dpd.no_data).map(NoData::new),
             has_missed: false,
             is_deadline_nearer: false,
@@ -338,9 +341,7 @@ impl Liveness {
         self.has_missed = false;
         self.proof = None;
         self.current = self.path.and_then(|path| self.prober(path, now));
-        if let Some(dpd) = &mut self.dpd {
-            dpd.start(now);
-        }
+        self.start_dpd(now);
         let transition = match (self.path, self.config.requests()) {
             (None, _) => self.health.start(now, Initial::Probing),
             (Some(_), Some(_)) => self.health.start(now, self.config.initial),

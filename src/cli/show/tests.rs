@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::cli::ike::{clear, debug, rekey};
-use crate::control::ike::{ChildStatus, DpdStatus, IkeStatus};
+use crate::control::ike::{ChildStatus, DpdStatus, EasyVpnStatus, IkeStatus};
 use crate::control::report::KeepaliveStatus;
 use crate::control::{Event, TraceLine, TunnelStatus, What};
 
@@ -111,6 +111,7 @@ fn status_of(tunnels: Vec<TunnelStatus>) -> Response {
         pid: 42,
         warnings: vec!["the kernel also owns protocol 47".to_owned()],
         unassigned_drops: names(&[("unknown_peer", 5)]),
+        ike: names(&[("router_keepalives", 3)]),
         tunnels,
     }))
 }
@@ -224,6 +225,7 @@ fn counters_show_each_drop_reason_with_its_meaning_also_those_that_never_happene
     );
     assert_eq!(words("sequence_restarts"), ["sequence_restarts", "0"]);
     assert_eq!(words("device_queue"), ["device_queue", "2"]);
+    assert_eq!(words("router_keepalives"), ["router_keepalives", "3"]);
 }
 
 #[test]
@@ -235,6 +237,7 @@ fn counters_for_machines_hold_each_drop_reason() {
     assert_eq!(read["drops"]["tunnel_down"], 7);
     assert_eq!(read["drops"]["recursion"], 0);
     assert_eq!(read["counters"]["keepalive_requests_sent"], 120);
+    assert_eq!(read["ike"]["router_keepalives"], 3);
 }
 
 #[test]
@@ -272,6 +275,7 @@ fn up_says_the_state_that_the_tunnel_then_has() {
 
 fn established() -> IkeStatus {
     IkeStatus {
+        version: 2,
         state: "established".to_owned(),
         local_id: "a.example".to_owned(),
         remote_id: Some("b.example".to_owned()),
@@ -292,8 +296,10 @@ fn established() -> IkeStatus {
             outstanding: 1,
             sent: 12,
             answered: 11,
+            peer_answers: true,
             next_ms: Some(1_500),
         }),
+        easy_vpn: None,
         proof: Some("data".to_owned()),
         children: vec![ChildStatus {
             spi_in: 0xc0de_0001,
@@ -447,4 +453,48 @@ fn debug_of_a_tunnel_without_ike_is_the_daemons_refusal() {
     )]);
     let error = debug(&mut daemon.client, "x", false, &mut Vec::new()).unwrap_err();
     assert_eq!(error.to_string(), "tunnel \"x\" has no IKE");
+}
+
+#[test]
+fn status_says_what_an_easy_vpn_server_assigned_and_that_its_peer_is_not_asked() {
+    let easy_vpn = EasyVpnStatus {
+        client_mode: "client".to_owned(),
+        addresses: vec![[10, 64, 0, 7].into()],
+        dns: vec![[10, 64, 0, 1].into(), [10, 64, 0, 2].into()],
+        default_domain: Some("corp.example".to_owned()),
+        banner: Some("be\r\n\nkind\n".to_owned()),
+        save_password: Some(false),
+        backup_servers: vec!["203.0.113.9".to_owned()],
+        ..EasyVpnStatus::default()
+    };
+    let dpd = established().dpd.map(|dpd| DpdStatus {
+        peer_answers: false,
+        ..dpd
+    });
+    let shown = shown(IkeStatus {
+        version: 1,
+        easy_vpn: Some(easy_vpn),
+        dpd,
+        ..established()
+    });
+    let shown: Vec<_> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for row in [
+        "Easy VPN client mode, we are 10.64.0.7",
+        "name servers 10.64.0.1 10.64.0.2",
+        "domain corp.example",
+        "more servers 203.0.113.9",
+        "banner be / kind",
+        "password the server does not let it be kept",
+        "DPD the peer did not say that it answers: it is never asked, and never dead for its silence",
+    ] {
+        assert!(shown.iter().any(|line| line == row), "{row}: {shown:#?}");
+    }
+    assert!(
+        shown
+            .iter()
+            .any(|line| line.starts_with("IKEv1 established"))
+    );
 }

@@ -7,7 +7,8 @@ use adit_proto::ike::identity::Identity;
 use adit_proto::ike::proposal::{EspOffer, IkeOffer};
 use adit_proto::liveness::{DpdConfig, DpdMode};
 
-use super::{ChildMode, Credentials, IkeConfig, IkeEndpoint, Retransmit, Start};
+use super::v1;
+use super::{ChildMode, Credentials, IkeConfig, IkeEndpoint, IkeV2, IkeVersion, Retransmit, Start};
 use crate::config::esp::build::key_file;
 use crate::config::keys::Section;
 use crate::config::tunnel::{is_word, list};
@@ -37,23 +38,35 @@ pub(in crate::config) fn ike(tunnel: &Table, mode: Mode, folder: &Path) -> Optio
         Credentials::Psk(_) => own_address(),
         Credentials::Certificate { .. } => None,
     };
+    let version = if ike.section == Section::IkeV1 {
+        IkeVersion::V1(v1::build::v1(&ike, folder)?)
+    } else {
+        IkeVersion::V2(v2(&ike)?)
+    };
+    let group = v1::build::group(&ike);
     Some(IkeConfig {
-        local_id: ike.value("local-id").id().or(fallback),
+        local_id: group.or_else(|| ike.value("local-id").id()).or(fallback),
         remote_id: ike.value("remote-id").id(),
         credentials,
-        proposals: offers(&ike, "proposals", Value::ike_offer, IkeOffer::defaults),
-        esp_proposals: offers(&ike, "esp-proposals", Value::esp_offer, EspOffer::defaults),
+        version,
         child_mode: child_mode(&ike, mode),
         rekey: ike.value("rekey").time()?,
         child_rekey: ike.value("child-rekey").time()?,
         child_packets: ike.value("child-packets").integer(),
-        child_octets: ike.value("child-octets").integer(),
+        child_octets: v1::build::child_octets(&ike).or_else(|| ike.value("child-octets").integer()),
         jitter_percent: ike.value("rekey-jitter").narrow()?,
         replay_window: ike.value("replay-window").narrow()?,
         retransmit: retransmit(&ike)?,
-        fragment_octets: ike.value("fragment-octets").narrow()?,
         force_udp: is_word(&ike, "encap", "udp"),
         nat_keepalive: ike.value("nat-keepalive").time()?,
+    })
+}
+
+fn v2(ike: &Table) -> Option<IkeV2> {
+    Some(IkeV2 {
+        proposals: offers(ike, "proposals", Value::ike_offer, IkeOffer::defaults),
+        esp_proposals: offers(ike, "esp-proposals", Value::esp_offer, EspOffer::defaults),
+        fragment_octets: ike.value("fragment-octets").narrow()?,
     })
 }
 
@@ -62,7 +75,7 @@ fn table(around: &Table, key: &str, section: Section) -> Table {
     table.unwrap_or_else(|| Table::empty(section))
 }
 
-fn offers<T>(
+pub(super) fn offers<T>(
     ike: &Table,
     key: &str,
     content: fn(Value) -> Option<T>,
@@ -76,7 +89,7 @@ fn offers<T>(
 
 fn credentials(ike: &Table, folder: &Path) -> Option<Credentials> {
     let file = |key| key_file(ike, key, folder);
-    if let Some(psk) = file("psk-file") {
+    if let Some(psk) = v1::build::group_key(ike, folder).or_else(|| file("psk-file")) {
         return Some(Credentials::Psk(psk));
     }
     Some(Credentials::Certificate {
@@ -126,6 +139,9 @@ pub(in crate::config) fn dpd(tunnel: &Table) -> Option<DpdConfig> {
 
 /// Who brings the SAs up: nobody but the peer can where its address is not known.
 pub(in crate::config) fn start(tunnel: &Table, remotes: &[Remote]) -> Start {
+    if let Some(start) = v1::build::start(tunnel) {
+        return start;
+    }
     match tunnel.value("start").word() {
         Some("passive") => Start::Passive,
         Some("on-traffic") => Start::OnTraffic,

@@ -10,7 +10,7 @@ use adit_proto::ike::proposal::EspOffer;
 use super::{ChildMode, Credentials, Start};
 use crate::config::checks::Tunnel;
 use crate::config::esp::checks::{error, given, span, stands, warning};
-use crate::config::keys::{DPD_PROFILE_INTERVAL_MIN, DPD_PROFILE_RETRY_MIN};
+use crate::config::keys::{DPD_PROFILE_INTERVAL_MIN, DPD_PROFILE_RETRY_MIN, Section};
 use crate::config::report::Problem;
 use crate::config::time::show_time;
 use crate::config::tunnel::is_word;
@@ -51,7 +51,6 @@ pub(in crate::config) fn within(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     if !tunnel.table.valid(&["ike", "mode"]) || !tunnel.config.mode.has_esp() {
         return;
     }
-    version(tunnel, problems);
     others(tunnel, problems);
     credentials(tunnel, problems);
     identities(tunnel, problems);
@@ -103,17 +102,6 @@ fn without_ike(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     }
 }
 
-fn version(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
-    let path = ["ike", "version"];
-    if let Some(node) = given(&tunnel.table, &path)
-        && matches!(node.value, Value::Integer(1))
-    {
-        let words = "ike.version 1 is not available yet";
-        let problem = error(tunnel, &path, words, "not available");
-        problems.push(problem.help("write version = 2, or leave it out"));
-    }
-}
-
 /// Keys that say otherwise what IKE settles.
 fn others(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     let ike = || span(tunnel, &["ike"]);
@@ -137,6 +125,10 @@ fn others(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
 
 /// A pre-shared key, or all that certificates take.
 fn credentials(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
+    let ike = tunnel.table.value("ike").table();
+    if ike.is_some_and(|ike| ike.section == Section::IkeV1) {
+        return;
+    }
     let has = |key: &str| given(&tunnel.table, &["ike", key]).is_some();
     let psk = has("psk-file");
     if !psk && !CERTIFICATE_FILES.iter().any(|key| has(key)) {
@@ -172,7 +164,9 @@ fn identities(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     let refused =
         |key| !stands(tunnel, &["ike", key]) && given(&tunnel.table, &["ike", key]).is_some();
     match ike.credentials {
-        Credentials::Psk(_) if ike.local_id.is_none() && !refused("local-id") => {
+        Credentials::Psk(_)
+            if ike.local_id.is_none() && !refused("local-id") && !is_easy(tunnel) =>
+        {
             let words = "ike.local-id missing: neither local nor a certificate says who we are";
             let problem = error(tunnel, &["ike"], words, "");
             problems.push(problem.help("add local-id = \"a.example\""));
@@ -206,6 +200,11 @@ fn identities(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
         let words = format!("ike.remote-id {theirs} is also what we call ourselves");
         problems.push(error(tunnel, &["ike", "remote-id"], &words, "our own"));
     }
+}
+
+/// Whether it is to be an Easy VPN remote, which has keys of its own for what these say.
+fn is_easy(tunnel: &Tunnel) -> bool {
+    given(&tunnel.table, &["ike", "easy-vpn"]).is_some()
 }
 
 fn child(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
@@ -292,7 +291,11 @@ fn start(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
         let problem = error(tunnel, &["start"], words, "needs \"passive\"");
         problems.push(problem.help("leave start out, or write \"passive\""));
     }
-    if config.start == Start::Auto && config.idle_timeout.is_some() {
+    let is_easy = config
+        .ike
+        .as_ref()
+        .is_some_and(|ike| ike.easy_vpn().is_some());
+    if config.start == Start::Auto && config.idle_timeout.is_some() && !is_easy {
         let words = "idle-timeout deletes SAs that start \"auto\" brings up again at once";
         let problem = error(tunnel, &["idle-timeout"], words, "needs another start");
         problems.push(problem.help("add start = \"on-traffic\""));
@@ -304,8 +307,8 @@ fn start(tunnel: &Tunnel, problems: &mut Vec<Problem>) {
     }
 }
 
-/// What tells initiators apart: namespace, remote, and what they call us and themselves.
-type Peers<'a> = BTreeMap<(&'a Netns, String, String), BTreeMap<Option<String>, &'a Tunnel>>;
+/// What tells initiators apart: namespace, version 1 or not, remote, and what they call us and themselves.
+type Peers<'a> = BTreeMap<(&'a Netns, bool, String, String), BTreeMap<Option<String>, &'a Tunnel>>;
 
 /// The checks between tunnels: whose peer it is, and whose port.
 pub(in crate::config) fn between(tunnels: &[Tunnel], top: &Table, problems: &mut Vec<Problem>) {
@@ -315,11 +318,17 @@ pub(in crate::config) fn between(tunnels: &[Tunnel], top: &Table, problems: &mut
         if !tunnel.table.valid(&["remote", "outer-netns", "ike"]) {
             continue;
         }
-        let Some(ike) = &config.ike else { continue };
-        let ours = ike.local_id.as_ref().map_or(String::new(), comparable);
+        // An Easy VPN remote answers nobody.
+        let Some(ike) = config.ike.as_ref().filter(|ike| ike.easy_vpn().is_none()) else {
+            continue;
+        };
+        let is_v1 = ike.v1().is_some();
+        // What an initiator of main mode calls us is not among its messages (RFC 2409 section 5).
+        let ours = ike.local_id.as_ref().filter(|_| !is_v1);
+        let ours = ours.map_or(String::new(), comparable);
         let theirs = ike.remote_id.as_ref().map(comparable);
         for remote in &config.remotes {
-            let same = (&config.outer_netns, remote.to_string(), ours.clone());
+            let same = (&config.outer_netns, is_v1, remote.to_string(), ours.clone());
             let known = peers.entry(same).or_default();
             let first = match &theirs {
                 Some(_) => known.get(&theirs).or_else(|| known.get(&None)),

@@ -2,12 +2,16 @@
 
 pub(super) mod build;
 pub(super) mod checks;
+pub(super) mod v1;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_crypto::Suite;
 use adit_proto::ike::identity::Identity;
 use adit_proto::ike::proposal::{EspOffer, IkeOffer};
+
+use v1::{ClientMode, EasyVpn, IkeV1};
 
 /// What IKE does in each namespace that has a tunnel with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,19 +28,17 @@ pub struct IkeEndpoint {
     pub cookie_threshold: u32,
 }
 
-/// `ike` of a tunnel (RFC 7296).
+/// `ike` of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IkeConfig {
     /// By what both ends prove who they are.
     pub credentials: Credentials,
+    /// What only this version of IKE has.
+    pub version: IkeVersion,
     /// What we call ourselves; absent only with certificates: the subject of ours.
     pub local_id: Option<Identity>,
     /// What the peer must prove to be; absent, whatever it proves.
     pub remote_id: Option<Identity>,
-    /// 1 to 16 offers for the IKE SA, best first.
-    pub proposals: Vec<IkeOffer>,
-    /// 1 to 16 offers for the child SAs, best first.
-    pub esp_proposals: Vec<EspOffer>,
     /// The mode of the child SAs.
     pub child_mode: ChildMode,
     /// The age at which the IKE SA is renewed: 1 s to 7 days.
@@ -53,15 +55,63 @@ pub struct IkeConfig {
     pub replay_window: u32,
     /// When a request is sent again.
     pub retransmit: Retransmit,
-    /// The largest IP packet of an IKE message (RFC 7383): 576 to 16384 octets.
-    pub fragment_octets: u16,
     /// Whether ESP leaves in UDP even where there is no NAT.
     pub force_udp: bool,
     /// How long nothing may leave before a NAT keepalive does, when we are behind a NAT.
     pub nat_keepalive: Duration,
 }
 
+/// What a tunnel's IKE says in one version only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IkeVersion {
+    /// RFC 2409; the credentials are a pre-shared key.
+    V1(IkeV1),
+    /// RFC 7296.
+    V2(IkeV2),
+}
+
+/// What only version 2 of IKE has (RFC 7296).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeV2 {
+    /// 1 to 16 offers for the IKE SA, best first.
+    pub proposals: Vec<IkeOffer>,
+    /// 1 to 16 offers for the child SAs, best first.
+    pub esp_proposals: Vec<EspOffer>,
+    /// The largest IP packet of an IKE message (RFC 7383): 576 to 16384 octets.
+    pub fragment_octets: u16,
+}
+
 impl IkeConfig {
+    /// The suites that may seal packets, best first.
+    pub fn suites(&self) -> Vec<Suite> {
+        match &self.version {
+            IkeVersion::V1(v1) => v1.esp_proposals.iter().map(|esp| esp.suite).collect(),
+            IkeVersion::V2(v2) => {
+                let offers = v2.esp_proposals.iter();
+                offers.flat_map(EspOffer::suites).copied().collect()
+            }
+        }
+    }
+
+    /// What only version 1 has, if it is that.
+    pub const fn v1(&self) -> Option<&IkeV1> {
+        match &self.version {
+            IkeVersion::V1(v1) => Some(v1),
+            IkeVersion::V2(_) => None,
+        }
+    }
+
+    /// What only an Easy VPN remote has, if it is one.
+    pub fn easy_vpn(&self) -> Option<&EasyVpn> {
+        self.v1().and_then(|v1| v1.easy_vpn.as_ref())
+    }
+
+    /// Whether a server says what the interface has: an Easy VPN remote in client mode.
+    pub fn is_client(&self) -> bool {
+        self.easy_vpn()
+            .is_some_and(|it| it.client_mode == ClientMode::Client)
+    }
+
     /// The age at which the IKE SA ends, renewed or not.
     pub fn hard(&self) -> Duration {
         self.after(self.rekey)
@@ -137,4 +187,6 @@ pub enum Start {
     OnTraffic,
     /// The peer does.
     Passive,
+    /// We do, once the operator asks for it; Easy VPN only.
+    Manual,
 }

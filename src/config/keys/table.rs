@@ -30,6 +30,12 @@ pub(in crate::config) const DPD_PROFILE_RETRY_MIN: Duration = Duration::from_sec
 const REKEY_MIN: Duration = Duration::from_secs(1);
 const REKEY_MAX: Duration = Duration::from_secs(7 * 86_400);
 
+/// The least life in kilobytes that the routers take.
+const CHILD_KILOBYTES_MIN: u64 = 2560;
+/// The longest name of a group or a user, which the servers' databases have room for (RFC 2865 §5.1), in octets.
+const NAME_OCTETS: usize = 253;
+
+const INSECURE: &[&str] = &["3des", "sha1", "md5", "modp1024"];
 const ON_DEAD: &[&str] = &["carrier", "withdraw-routes", "admin-down", "delete", "hook"];
 const MSS_V4: Kind = Integer(536, 65_495);
 const MSS_V6: Kind = Integer(1220, 65_475);
@@ -99,17 +105,17 @@ pub const KEYS: &[Key] = &[
     key(Section::Tunnel, "sa", Table(Section::Sa), Words("none; with `mode` `\"esp\"` and `\"gre-esp\"` this or `ike` is needed"),
         "A pair of SAs with static keys. They are never renewed, so they are for benchmarks and tests."),
     key(Section::Tunnel, "ike", Table(Section::Ike), Words("none; with `mode` `\"esp\"` and `\"gre-esp\"` this or `sa` is needed"),
-        "SAs by IKEv2 (RFC 7296), renewed without loss. Excludes `sa` and `udp`: NAT detection decides whether packets leave in UDP."),
+        "SAs by IKEv2 (RFC 7296), or with `version = 1` by IKEv1 (RFC 2409), renewed without loss. Excludes `sa` and `udp`: NAT detection decides whether packets leave in UDP."),
     key(Section::Tunnel, "dpd", Any(&[Kind::Off, Table(Section::Dpd)]), Words("`{ mode = \"periodic\", interval = \"10s\", retry = \"2s\", attempts = 5 }` with `ike`"),
-        "Dead peer detection: empty IKE requests while nothing authenticated comes from the peer (RFC 7296 §2.4). `false` is off: a dead peer is found by the next rekey. Needs `ike`."),
+        "Dead peer detection: empty IKE requests while nothing authenticated comes from the peer (RFC 7296 §2.4), with version 1 R-U-THERE (RFC 3706). `false` is off: a dead peer is found by the next rekey. Needs `ike`."),
     key(Section::Tunnel, "start", Word(&["auto", "on-traffic", "passive"]), Words("`\"auto\"`; `\"passive\"` with `remote` `\"any\"`"),
         "Who brings the SAs up: we at once, we with the first packet that is to leave, or the peer. A peer that begins is answered in any case. Needs `ike`."),
     key(Section::Tunnel, "idle-timeout", Time(Duration::ZERO, DAY), Value("\"0s\""),
         "How long no user data may pass before the SAs are deleted; `\"0s\"` is never. `start` then says who brings them back: not `\"auto\"`. Needs `ike`."),
     key(Section::Tunnel, "local-ts", Kind::List(&list(Kind::Network, 1, 64)), Value("[\"0.0.0.0/0\", \"::/0\"]"),
-        "Our side's inner addresses: the source of what leaves and the destination of what comes (RFC 4301 §4.4.1). Needs `mode` `\"esp\"`."),
+        "Our side's inner addresses: the source of what leaves and the destination of what comes (RFC 4301 §4.4.1). Needs `mode` `\"esp\"`. With version 1 of IKE it is one network, and without this key all addresses of one family."),
     key(Section::Tunnel, "remote-ts", Kind::List(&list(Kind::Network, 1, 64)), Value("[\"0.0.0.0/0\", \"::/0\"]"),
-        "The peer's inner addresses: the destination of what leaves and the source of what comes. Needs `mode` `\"esp\"`."),
+        "The peer's inner addresses: the destination of what leaves and the source of what comes. Needs `mode` `\"esp\"`. With version 1 of IKE as `local-ts`."),
     key(Section::Tunnel, "interface", Kind::Interface, Words("the tunnel's name, if it has at most 15 octets"),
         "The name of the TUN interface; unique within its namespace."),
     key(Section::Tunnel, "local", Kind::Address, Words("chosen by the route to the remote"),
@@ -121,7 +127,7 @@ pub const KEYS: &[Key] = &[
     key(Section::Tunnel, "routes", Kind::List(&list(Kind::Network, 0, 1024)), Value("[]"),
         "Networks that are routed into the tunnel while it is up."),
     key(Section::Tunnel, "leak-guard", Flag, Words("true with `mode` `\"esp\"` and `\"gre-esp\"`, false with `\"gre\"`"),
-        "Whether each of `routes`, and each network of `addresses`, also has an unreachable route of the worst metric (protocol 173), so that its traffic leaves by the tunnel or not at all. The guards of all tunnels are made first when adit starts, before a key file is read, and stay whatever becomes of the peer and the interface, when adit stops or is killed, and when a start fails. `adit down` removes those of its tunnel. Those of an adit that is no more are removed by the next one that starts with tunnels in their namespace and needs them not, once all its tunnels are made, but only if no other adit has tunnels there at that time: beside another one that runs nothing is removed, since nobody can tell whose a guard is. By hand: `ip route flush proto 173 type unreachable`, and the same with `ip -6`. A route to the same network with a better metric, or to a smaller one, still takes its traffic."),
+        "Whether each of `routes`, each network of `addresses` and each network that an Easy VPN server names also has an unreachable route of the worst metric (protocol 173), so that its traffic leaves by the tunnel or not at all. The guards of all tunnels are made first when adit starts, before a key file is read, and stay whatever becomes of the peer and the interface, when adit stops or is killed, and when a start fails. `adit down` removes those of its tunnel. Those of an adit that is no more are removed by the next one that starts with tunnels in their namespace and needs them not, once all its tunnels are made, but only if no other adit has tunnels there at that time: beside another one that runs nothing is removed, since nobody can tell whose a guard is. What an Easy VPN server had named before stays so until a server assigns something again, or `adit down`: tunnels in client mode take over all guards of IPv4 that are left in their namespace, without 0.0.0.0/1 and 128.0.0.0/1 where a name in `remote` is resolved by the same routes. By hand: `ip route flush proto 173 type unreachable`, and the same with `ip -6`. A route to the same network with a better metric, or to a smaller one, still takes its traffic."),
     key(Section::Tunnel, "netns", Kind::Netns, Words("the namespace that adit runs in"),
         "The network namespace of the interface, its addresses and its routes: a name under /run/netns or an absolute path."),
     key(Section::Tunnel, "outer-netns", Kind::Netns, Words("the namespace that adit runs in"),
@@ -153,7 +159,7 @@ pub const KEYS: &[Key] = &[
     key(Section::Tunnel, "on-dead", Kind::List(&list(Word(ON_DEAD), 1, 5)), Value("[\"carrier\", \"withdraw-routes\"]"),
         "What happens to the interface when the peer is dead, besides that nothing is forwarded: its carrier goes off, its routes are withdrawn, it is set down, it is deleted, the hook runs."),
     key(Section::Tunnel, "hook", Kind::List(&List { of: Kind::Text, min: 1, max: 64, unique: false }), Words("none"),
-        "A program, as an absolute path, and its arguments; needed if and only if `on-dead` holds `\"hook\"`."),
+        "A program, as an absolute path, and its arguments; needed if and only if `on-dead` holds `\"hook\"`. It finds ADIT_TUNNEL, ADIT_EVENT, ADIT_INTERFACE, ADIT_REMOTE and ADIT_REASON in its environment, what an Easy VPN server assigned in ADIT_ADDRESS, ADIT_DNS, ADIT_DOMAIN and ADIT_SPLIT_DNS (several with blanks between them), and the event as JSON on its standard input. It also runs, with the event `configured`, when a server assigns something else while the tunnel is up."),
     key(Section::Tunnel, "hook-timeout", Time(Duration::from_millis(100), Duration::from_secs(3600)), Value("\"10s\""),
         "How long the hook may run before it is killed."),
     key(Section::Tunnel, "failback", Time(Duration::from_secs(1), Duration::from_secs(86_400)), Words("never"),
@@ -197,7 +203,8 @@ pub const KEYS: &[Key] = &[
     key(Section::Limits, "octets", COUNT, Words("no limit"), "Octets of what ESP carries: inner packets with GRE header and TFC padding."),
     key(Section::Limits, "time", Time(Duration::from_secs(1), Duration::from_secs(365 * 86_400)), Words("no limit"), "Time since the SA was installed."),
 
-    key(Section::Ike, "version", Integer(1, 2), Value("2"), "The version of IKE; 1 is not available yet."),
+    key(Section::Ike, "version", Integer(1, 2), Value("2"),
+        "The version of IKE. 1 is for peers that have nothing else: RFC 9395 deprecates it. With it the table has the keys of the part after `retransmit`, and of these only `psk-file`, `local-id`, `remote-id`, `child-mode`, `rekey`, `child-rekey`, `child-packets`, `rekey-jitter`, `replay-window`, `retransmit`, `encap` and `nat-keepalive`."),
     key(Section::Ike, "psk-file", Kind::File, Words("none; this or `cert-file`, `key-file` and `ca-file` are needed"),
         "The file of the pre-shared key by which both ends prove themselves, made by `adit keygen psk FILE`: one line, as it stands there or as `0x` and hexadecimal digits. Others cannot read it. A relative path begins at the configuration's folder."),
     key(Section::Ike, "cert-file", Kind::File, Words("none"),
@@ -237,6 +244,29 @@ pub const KEYS: &[Key] = &[
     key(Section::Retransmit, "base", Integer(100, 500), Value("180"), "How long each further answer is waited for, in percent of the wait before it."),
     key(Section::Retransmit, "tries", Integer(1, 20), Value("5"), "How often a request is sent again before the peer is given up."),
     key(Section::Retransmit, "most", Time(Duration::from_millis(100), HOUR), Value("\"1m\""), "The longest wait for an answer."),
+
+    key(Section::IkeV1, "proposals", Kind::List(&list(Kind::IkeV1Proposal, 1, 16)), Words("AES-CBC with SHA-256 in every group but `modp1024`; with `easy-vpn` in `modp2048`"),
+        "Algorithms of the ISAKMP SA in order of preference, each as cipher, hash and group: `\"aes256-sha256-modp2048\"`. With `easy-vpn` all have the same group."),
+    key(Section::IkeV1, "esp-proposals", Kind::List(&list(Kind::EspV1Proposal, 1, 16)), Words("what adit has, the strongest first"),
+        "Algorithms of the IPsec SAs: `\"aes256-sha256-modp2048\"` or `\"aes128gcm16\"`. With a group each of them has a key exchange of its own (PFS); all have the same group, or none has one."),
+    key(Section::IkeV1, "allow-insecure", Kind::List(&list(Word(INSECURE), 1, 4)), Words("none"),
+        "Algorithms that this tunnel's proposals may hold although they are no longer safe. Each is warned of at each start."),
+    key(Section::IkeV1, "child-kilobytes", Integer(CHILD_KILOBYTES_MIN, u32::MAX as u64), Words("no limit"),
+        "The life of the IPsec SAs in kilobytes of 1024 octets, which the peer is told (RFC 2407 §4.5). They are renewed after nine tenths of it."),
+    key(Section::IkeV1, "easy-vpn", Table(Section::EasyVpn), Words("none"),
+        "Makes the tunnel an Easy VPN remote: aggressive mode with a group's key, XAUTH with a user's password, and addresses and networks as the server assigns them. Needs `mode` `\"esp\"`."),
+
+    key(Section::EasyVpn, "group", Kind::Name(NAME_OCTETS), Required("\"unity\""),
+        "The group's name, sent as ID_KEY_ID. It takes the place of `local-id`."),
+    key(Section::EasyVpn, "group-key-file", Kind::File, Required("\"unity.key\""),
+        "The file of the group's key, written as that of `psk-file`, whose place it takes. Others cannot read it."),
+    key(Section::EasyVpn, "user", Kind::Name(NAME_OCTETS), Required("\"alice\""), "The user's name, for XAUTH."),
+    key(Section::EasyVpn, "password-file", Kind::File, Required("\"alice.pw\""),
+        "The file of the user's password: one line, as it stands there. Others cannot read it."),
+    key(Section::EasyVpn, "client-mode", Word(&["client", "network-extension"]), Value("\"client\""),
+        "Whether what is routed through the tunnel is translated to the address that the server assigns, or the network of `local-ts` is announced as it is. With `\"client\"` the interface gets that address and routes to the networks that the server names, or to all of IPv4 when it names none and there are no `routes`; nft(8) translates, and forwarding is the host's to allow (`sysctl net.ipv4.ip_forward=1`). With `\"network-extension\"` there are the routes of `routes` alone."),
+    key(Section::EasyVpn, "connect", Word(&["auto", "manual"]), Value("\"auto\""),
+        "Whether the tunnel is brought up at once and kept up, or waits for `adit up`: at the start, and again when its connection ended or no server could be connected with. `adit up` reads the files of group key and password again. It takes the place of `start`."),
 
     key(Section::Dpd, "mode", Word(&["periodic", "on-demand"]), Value("\"on-demand\""),
         "Whether the peer is asked whenever nothing came for `interval`, or only if there is also user data to send."),

@@ -8,6 +8,7 @@ use adit_proto::liveness::{self, Event as Seen};
 
 use super::super::{Daemon, Message as ToDaemon};
 use super::{Message, Phase, REMOTE_PORT, RETRY};
+use crate::config::Start;
 use crate::dataplane::TunnelId;
 use crate::ike_lane::Act;
 use crate::io::raw::Family;
@@ -72,6 +73,10 @@ impl Daemon {
         let cycles = ike.failures / remotes.max(1);
         if ike.failures % remotes.max(1) != 0 {
             return self.next_remote(id);
+        }
+        if tunnel.config.start == Start::Manual {
+            let why = tunnel.last_error.clone().unwrap_or_default();
+            return self.leave_to_operator(id, &why);
         }
         let pause = PAUSE.saturating_mul(1 << cycles.saturating_sub(1).min(5));
         self.begin_again(id, jittered(pause.min(PAUSE_MAX)));
@@ -173,7 +178,11 @@ impl Daemon {
         if is_elsewhere {
             ike.lose();
             self.act_on(id, Act::Dead);
-            self.same_remote(id, RETRY);
+            if self.is_by_hand(id) {
+                self.leave_to_operator(id, "our address changed");
+            } else {
+                self.same_remote(id, RETRY);
+            }
         }
         is_elsewhere
     }

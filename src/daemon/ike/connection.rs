@@ -1,21 +1,23 @@
-//! What the configuration says of a tunnel's IKE, in the words of the endpoint; and the secrets, read from their files.
+//! What the configuration says of a tunnel's IKE, in the words of its version's endpoint.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use adit_crypto::{SecretBytes, Suite};
+use adit_crypto::Suite;
 use adit_proto::esp::Limits;
 use adit_proto::ike::{
     ChildMode, Connection, EndpointConfig, Identity, LocalAuth, RekeyTimes, RemoteAuth, Retransmit,
 };
+use adit_proto::ikev1;
 use adit_proto::wire::ike::TrafficSelector;
 use adit_proto::wire::natt;
 
-use crate::config::{self, Family, IkeConfig, IkeEndpoint, Mode, TunnelConfig};
-use crate::ike_lane::ChildPolicy;
+use super::credentials::Credentials;
+use crate::config::{
+    self, ClientMode, Family, IkeConfig, IkeEndpoint, IkeV1, IkeV2, IkeVersion, Mode, TunnelConfig,
+};
+use crate::ike_lane::{Agreement, ChildPolicy};
 use crate::io::address::Prefix;
-use crate::keys;
 
 /// IP's number of GRE.
 const GRE: u8 = 47;
@@ -23,58 +25,10 @@ const GRE: u8 = 47;
 /// Headers before an IKE message in its largest packet: IPv6, UDP, the non-ESP marker.
 const HEADERS_OCTETS: u16 = 40 + 8 + 4;
 
-/// What a tunnel proves itself with, and its peer.
-#[derive(Debug)]
-pub(super) struct Credentials {
-    local: LocalAuth,
-    remote: RemoteAuth,
-}
-
-impl Credentials {
-    /// Reads the files.
-    pub(super) fn read(tunnel: &str, ike: &IkeConfig) -> Result<Self, String> {
-        match &ike.credentials {
-            config::Credentials::Psk(file) => {
-                let psk = keys::read_psk(file).map_err(|error| error.to_string())?;
-                if keys::is_weak_psk(&psk) {
-                    tracing::warn!(
-                        tunnel,
-                        "ike.psk-file: who records one attempt can guess so weak a key: `adit keygen psk FILE` draws a strong one"
-                    );
-                }
-                let psk: Arc<SecretBytes> = Arc::new(psk);
-                Ok(Self {
-                    local: LocalAuth::Psk(psk.clone()),
-                    remote: RemoteAuth::Psk(psk),
-                })
-            }
-            config::Credentials::Certificate {
-                chain,
-                key,
-                anchors,
-            } => {
-                let (chain, key) =
-                    keys::read_certificate(chain, key).map_err(|error| error.to_string())?;
-                let anchors = keys::read_anchors(anchors).map_err(|error| error.to_string())?;
-                Ok(Self {
-                    local: LocalAuth::Certificate {
-                        chain,
-                        key: Arc::new(key),
-                    },
-                    remote: RemoteAuth::Certificate(Arc::new(anchors)),
-                })
-            }
-        }
-    }
-}
-
 /// The suite that is asked for first.
 pub(super) fn first_suite(ike: &IkeConfig) -> Suite {
-    let first = ike
-        .esp_proposals
-        .first()
-        .and_then(|offer| offer.suites().first());
-    first.copied().unwrap_or(Suite::Aes256Gcm16)
+    let first = ike.suites().first().copied();
+    first.unwrap_or(Suite::Aes256Gcm16)
 }
 
 /// The bounds of what strangers can have the endpoint hold.
@@ -93,12 +47,14 @@ fn local_id(ike: &IkeConfig, credentials: &Credentials) -> Result<Identity, Stri
     if let Some(id) = &ike.local_id {
         return Ok(id.clone());
     }
-    match &credentials.local {
-        LocalAuth::Certificate { chain, .. } => chain
+    match credentials {
+        Credentials::Certificate { chain, .. } => chain
             .first()
             .map(|certificate| Identity::Dn(certificate.subject_der().to_vec()))
             .ok_or_else(|| "ike.cert-file: no certificate".to_owned()),
-        LocalAuth::Psk(_) => Err("ike.local-id is missing: it is needed with psk-file".to_owned()),
+        Credentials::Psk { .. } => {
+            Err("ike.local-id is missing: it is needed with psk-file".to_owned())
+        }
     }
 }
 
@@ -112,32 +68,109 @@ pub(super) fn new(
     ike: &IkeConfig,
     credentials: &Credentials,
     initiators: Option<Vec<IpAddr>>,
-) -> Result<Connection, String> {
-    Ok(Connection {
-        remotes: initiators,
-        local_id: local_id(ike, credentials)?,
+) -> Result<Agreement, String> {
+    let local_id = local_id(ike, credentials)?;
+    Ok(match &ike.version {
+        IkeVersion::V1(v1) => {
+            let mut connection = version_1(config, ike, v1, credentials, local_id)?;
+            connection.remotes = initiators;
+            Agreement::V1(Box::new(connection))
+        }
+        IkeVersion::V2(v2) => {
+            let mut connection = version_2(config, ike, v2, credentials, local_id);
+            connection.remotes = initiators;
+            Agreement::V2(Box::new(connection))
+        }
+    })
+}
+
+fn version_1(
+    config: &TunnelConfig,
+    ike: &IkeConfig,
+    v1: &IkeV1,
+    credentials: &Credentials,
+    local_id: Identity,
+) -> Result<ikev1::Connection, String> {
+    let Credentials::Psk { psk, password } = credentials else {
+        return Err("ike.version 1 has a pre-shared key only".to_owned());
+    };
+    let easy_vpn = v1.easy_vpn.as_ref().zip(password.as_ref());
+    Ok(ikev1::Connection {
+        remotes: None,
+        local_id,
         remote_id: ike.remote_id.clone(),
-        local_auth: credentials.local.clone(),
-        remote_auth: credentials.remote.clone(),
-        ike: ike.proposals.clone(),
-        esp: ike.esp_proposals.clone(),
-        mode: match ike.child_mode {
-            config::ChildMode::Tunnel => ChildMode::Tunnel,
-            config::ChildMode::Transport => ChildMode::Transport,
-        },
+        psk: psk.clone(),
+        ike: v1.proposals.clone(),
+        esp: v1.esp_proposals.clone(),
+        mode: child_mode(ike),
+        local_ts: selector(config, &config.local_ts),
+        remote_ts: selector(config, &config.remote_ts),
+        ike_lifetime: lifetime(ike.rekey, ike.hard(), ike.jitter_percent),
+        child_lifetime: lifetime(ike.child_rekey, ike.child_hard(), ike.jitter_percent),
+        child_kilobytes: v1.child_kilobytes,
+        retransmit: retransmit(ike),
+        nat_traversal: true,
+        force_udp: ike.force_udp,
+        easy_vpn: easy_vpn.map(|(easy_vpn, password)| ikev1::EasyVpn {
+            user: easy_vpn.user.clone(),
+            password: password.clone(),
+            client_mode: easy_vpn.client_mode == ClientMode::Client,
+        }),
+    })
+}
+
+fn version_2(
+    config: &TunnelConfig,
+    ike: &IkeConfig,
+    v2: &IkeV2,
+    credentials: &Credentials,
+    local_id: Identity,
+) -> Connection {
+    let (local_auth, remote_auth) = match credentials {
+        Credentials::Psk { psk, .. } => (LocalAuth::Psk(psk.clone()), RemoteAuth::Psk(psk.clone())),
+        Credentials::Certificate {
+            chain,
+            key,
+            anchors,
+        } => {
+            let (chain, key) = (chain.clone(), key.clone());
+            let ours = LocalAuth::Certificate { chain, key };
+            (ours, RemoteAuth::Certificate(anchors.clone()))
+        }
+    };
+    Connection {
+        remotes: None,
+        local_id,
+        remote_id: ike.remote_id.clone(),
+        local_auth,
+        remote_auth,
+        ike: v2.proposals.clone(),
+        esp: v2.esp_proposals.clone(),
+        mode: child_mode(ike),
         local_ts: selectors(config, &config.local_ts),
         remote_ts: selectors(config, &config.remote_ts),
         ike_lifetime: lifetime(ike.rekey, ike.hard(), ike.jitter_percent),
         child_lifetime: lifetime(ike.child_rekey, ike.child_hard(), ike.jitter_percent),
-        retransmit: Retransmit {
-            first: ike.retransmit.first,
-            base_per_mille: u32::from(ike.retransmit.base_percent) * 10,
-            tries: u32::from(ike.retransmit.tries),
-            most: ike.retransmit.most,
-        },
-        fragment_octets: ike.fragment_octets - HEADERS_OCTETS,
+        retransmit: retransmit(ike),
+        fragment_octets: v2.fragment_octets - HEADERS_OCTETS,
         force_udp: ike.force_udp,
-    })
+    }
+}
+
+const fn child_mode(ike: &IkeConfig) -> ChildMode {
+    match ike.child_mode {
+        config::ChildMode::Tunnel => ChildMode::Tunnel,
+        config::ChildMode::Transport => ChildMode::Transport,
+    }
+}
+
+fn retransmit(ike: &IkeConfig) -> Retransmit {
+    Retransmit {
+        first: ike.retransmit.first,
+        base_per_mille: u32::from(ike.retransmit.base_percent) * 10,
+        tries: u32::from(ike.retransmit.tries),
+        most: ike.retransmit.most,
+    }
 }
 
 fn lifetime(rekey: Duration, hard: Duration, jitter_percent: u8) -> RekeyTimes {
@@ -165,23 +198,44 @@ pub(super) fn policy(config: &TunnelConfig, ike: &IkeConfig) -> ChildPolicy {
 
 /// Of mode `esp` the configured networks, or all; with GRE its packets alone, whatever their addresses.
 fn selectors(config: &TunnelConfig, networks: &[Prefix]) -> Vec<TrafficSelector> {
-    let protocol = match config.mode {
-        Mode::GreEsp => GRE,
-        Mode::Esp | Mode::Gre => 0,
-    };
+    let protocol = protocol(config.mode);
     if networks.is_empty() {
-        let all = |first: IpAddr, last: IpAddr| TrafficSelector::new(protocol, first, last);
-        return vec![
-            all(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into()),
-            all(
-                Ipv6Addr::UNSPECIFIED.into(),
-                Ipv6Addr::from_bits(u128::MAX).into(),
-            ),
-        ];
+        return [Family::Ipv4, Family::Ipv6]
+            .map(|family| all(protocol, family))
+            .to_vec();
     }
     let network =
         |prefix: &Prefix| TrafficSelector::new(protocol, prefix.network(), last_of(*prefix));
     networks.iter().map(network).collect()
+}
+
+/// The one that quick mode names: with GRE of the outer family.
+fn selector(config: &TunnelConfig, networks: &[Prefix]) -> TrafficSelector {
+    let outer = config.outer_families().first().copied();
+    let everything = || all(protocol(config.mode), outer.unwrap_or(Family::Ipv4));
+    let first = || selectors(config, networks).first().copied();
+    match config.mode {
+        Mode::Esp => first().unwrap_or_else(everything),
+        Mode::Gre | Mode::GreEsp => everything(),
+    }
+}
+
+const fn protocol(mode: Mode) -> u8 {
+    match mode {
+        Mode::GreEsp => GRE,
+        Mode::Esp | Mode::Gre => 0,
+    }
+}
+
+fn all(protocol: u8, family: Family) -> TrafficSelector {
+    let (first, last) = match family {
+        Family::Ipv4 => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into()),
+        Family::Ipv6 => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::from_bits(u128::MAX).into(),
+        ),
+    };
+    TrafficSelector::new(protocol, first, last)
 }
 
 /// The last address of a network.

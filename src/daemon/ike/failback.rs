@@ -1,5 +1,5 @@
-//! Back to the preferred remote: while a later one is in use, the first one is asked from time to time whether it is there, by IKE_SA_INIT
-//! alone, and takes over once it has been for as long as configured. Who it is shows only then: one that fails gives way again.
+//! Back to the preferred remote: while a later one is in use, the first one is asked from time to time whether it is there, by the first messages of
+//! an IKE SA alone, and takes over once it has been for as long as configured. Who it is shows only then: one that fails gives way again.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ impl Daemon {
             remote: SocketAddr::new(address, REMOTE_PORT),
         };
         let (reply, answer) = oneshot::channel();
-        self.tell_lane(IkeCommand::Ask(id, Box::new(made), path, reply));
+        self.tell_lane(IkeCommand::Ask(id, made, path, reply));
         let messages = self.messages.clone();
         tokio::spawn(async move {
             let answered = answer.await.unwrap_or(false);
@@ -102,6 +102,10 @@ impl Daemon {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        // One that waits for the operator asks nobody.
+        if tunnel.ike.as_ref().is_some_and(|ike| !ike.seeks) {
+            return;
+        }
         // While the preferred remote is in use, or nothing is, there is nothing to go back from.
         if tunnel
             .failover

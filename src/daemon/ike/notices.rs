@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use adit_proto::ike::{DownWhy, Failure, IkeInfo, Path, Retired};
+use adit_proto::ike::{DownWhy, Failure, IkeAlgorithms, IkeInfo, Path, Retired};
 use adit_proto::wire::esp::Spi;
 
 use super::super::{Daemon, Message as ToDaemon};
-use super::{Message, Phase};
+use super::{Message, Phase, trace};
 use crate::config::{Nat, Start, UdpConfig};
 use crate::control::Event;
 use crate::dataplane::{Claim, TunnelId};
 use crate::ike_lane::{Act, ChildUp, IkeNotice};
+use crate::links::GuardFate;
 
 /// How long packets of a pair that is gone may still come to the other workers.
 const CLAIMED_FOR: Duration = Duration::from_secs(10);
@@ -26,6 +27,10 @@ impl Daemon {
             IkeNotice::Down(id, why) => self.ike_down(id, why),
             // A command of ours ended it, and what follows is under way.
             IkeNotice::Failed(_, Failure::Cancelled) => {}
+            IkeNotice::Failed(id, why @ Failure::Xauth(_)) => {
+                self.locked_out(id, &why.to_string());
+            }
+            IkeNotice::Configured(id, assigned) => self.configured(id, assigned),
             IkeNotice::Failed(id, why) => self.ike_failed(id, why.to_string()),
             IkeNotice::Refused(id, why) => self.complain(id, "ike-refused", why.to_string()),
             IkeNotice::Unusable(id, why) => {
@@ -51,7 +56,15 @@ impl Daemon {
         if !is_rekey {
             ike.lives.begin(Instant::now());
         }
-        ike.seeks = tunnel.config.start != Start::Passive;
+        ike.seeks = tunnel.config.start != Start::Passive && ike.awaits_operator.is_none();
+        ike.answers_probes = info.answers_probes;
+        let is_v1 = matches!(info.proposal, IkeAlgorithms::V1(_));
+        if let Some(dpd) = tunnel.config.dpd.filter(|_| is_v1 && !is_rekey) {
+            let line = trace::watched(&dpd, info.answers_probes);
+            if let Some(lane) = &self.ike {
+                lane.trace(&tunnel.config.name, line);
+            }
+        }
         let name = if is_rekey { "rekeyed" } else { "ike-up" };
         let what = if is_rekey { "IKE SA: " } else { "" };
         let event = Event::new(&tunnel.config.name, name, Instant::now())
@@ -69,6 +82,11 @@ impl Daemon {
         ike.phase = Phase::Established;
         ike.failures = 0;
         let (remote, is_rekey) = (child.path.remote, child.is_rekey);
+        if !is_rekey {
+            // We were let in, whatever was said of an attempt before.
+            ike.awaits_operator = None;
+            ike.seeks = tunnel.config.start != Start::Passive;
+        }
         let words = format!(
             "child SA: {}, {} to {}",
             child.suite, child.selectors.0, child.selectors.1
@@ -110,8 +128,10 @@ impl Daemon {
         };
         let Some(ike) = &mut tunnel.ike else { return };
         let was_ours = matches!(why, DownWhy::Cleared | DownWhy::Dead);
-        // That the peer let go of what it could not use says less than why it could not.
-        if !was_ours && (why != DownWhy::PeerDeleted || tunnel.last_error.is_none()) {
+        // That there was no child SA, or that the peer let go of what it could not use, says less than why it could not.
+        let says_more = !matches!(why, DownWhy::PeerDeleted | DownWhy::NoChild);
+        let awaits_operator = ike.awaits_operator.is_some();
+        if !was_ours && !awaits_operator && (says_more || tunnel.last_error.is_none()) {
             tunnel.last_error = Some(why.to_string());
         }
         // What we ended ourselves may have a successor under way.
@@ -135,10 +155,15 @@ impl Daemon {
             Some(remote) => event.about(remote),
             None => event,
         });
+        if awaits_operator {
+            self.withdraw_easy_vpn(id, GuardFate::Stay);
+        }
         let Some(pause) = pause.filter(|_| seeks) else {
             return;
         };
-        if why == DownWhy::NotAnswering {
+        if self.is_by_hand(id) {
+            self.leave_to_operator(id, &why.to_string());
+        } else if why == DownWhy::NotAnswering {
             self.next_remote(id);
         } else {
             // The peer is there: it is asked again, not in the same moment.

@@ -20,20 +20,22 @@ const LEARN_AGAIN: Duration = Duration::from_secs(60);
 
 impl Managed {
     /// Who may initiate: the addresses that the remotes have, or anybody.
-    pub(super) fn initiators(&self) -> Option<Vec<IpAddr>> {
+    pub(in crate::daemon) fn initiators(&self) -> Option<Vec<IpAddr>> {
         if self.config.remotes.contains(&Remote::Any) {
             return None;
         }
-        let literal = self
-            .config
-            .remotes
-            .iter()
-            .filter_map(|remote| match remote {
-                Remote::Address(address) => Some(*address),
-                Remote::Name(_) | Remote::Any => None,
-            });
-        let known = self.ike.iter().flat_map(|ike| ike.known.values().copied());
-        Some(literal.chain(known).collect())
+        Some(self.known_remotes().map(|(_, address)| address).collect())
+    }
+
+    /// The addresses that the remotes have, as far as they are known, each with its remote's place.
+    pub(in crate::daemon) fn known_remotes(&self) -> impl Iterator<Item = (usize, IpAddr)> {
+        let remotes = self.config.remotes.iter().enumerate();
+        let literal = remotes.filter_map(|(candidate, remote)| match remote {
+            Remote::Address(address) => Some((candidate, *address)),
+            Remote::Name(_) | Remote::Any => None,
+        });
+        let known = self.ike.iter().flat_map(|ike| &ike.known);
+        literal.chain(known.map(|(candidate, address)| (*candidate, *address)))
     }
 }
 
@@ -131,6 +133,7 @@ impl Daemon {
         if ike.known.insert(candidate, address) != Some(address) {
             let initiators = tunnel.initiators();
             self.act_on(id, Act::SetRemotes(initiators));
+            self.refresh_easy_vpn(id);
         }
     }
 }

@@ -1,9 +1,40 @@
 //! Dead peer detection in the lines that `adit debug` and the log show between those of IKE's messages.
 
-use adit_proto::liveness::{DownReason, DpdConfig, Event as Seen, Evidence};
+use adit_proto::liveness::{DownReason, DpdConfig, DpdMode, Event as Seen, Evidence};
+
+/// What is said when a peer is there that is to be watched, or cannot be.
+pub(super) fn watched(dpd: &DpdConfig, answers_probes: bool) -> String {
+    if !answers_probes {
+        return "DPD: the peer did not say that it answers: it is never asked, and never dead for its silence".to_owned();
+    }
+    let when = match dpd.mode {
+        DpdMode::Periodic => "periodic",
+        DpdMode::OnDemand => "on-demand",
+    };
+    let seconds = |time: std::time::Duration| time.as_secs_f32();
+    format!(
+        "DPD is enabled: {when} after {} s of silence, dead after {} unanswered at {} s",
+        seconds(dpd.interval),
+        dpd.attempts,
+        seconds(dpd.retry),
+    )
+}
 
 /// What is said of an event; nothing of what does not concern the peer's life.
-pub(super) fn line(seen: &Seen, dpd: Option<&DpdConfig>) -> Option<String> {
+pub(super) fn lines(seen: &Seen, dpd: Option<&DpdConfig>) -> Vec<String> {
+    let mut dead = None;
+    if let Seen::Down {
+        reason: DownReason::DpdTimeout,
+        path: Some(path),
+        ..
+    } = seen
+    {
+        dead = Some(format!("peer {} not responding", path.remote));
+    }
+    dead.into_iter().chain(line(seen, dpd)).collect()
+}
+
+fn line(seen: &Seen, dpd: Option<&DpdConfig>) -> Option<String> {
     let of = dpd.map_or_else(String::new, |dpd| format!(" of {}", dpd.attempts));
     Some(match seen {
         Seen::DpdProbe { attempt } => format!("DPD: probe {attempt}{of}"),

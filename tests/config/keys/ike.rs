@@ -1,6 +1,6 @@
 //! The keys of IKE and of dead peer detection.
 
-use adit::config::{Config, DpdConfig, IkeConfig, Section};
+use adit::config::{Config, DpdConfig, IkeConfig, IkeV2, IkeVersion, Section};
 
 use super::Row;
 
@@ -53,6 +53,13 @@ pub(super) fn dpd(key: &str, entry: &str) -> String {
 
 fn ike(config: &Config) -> IkeConfig {
     config.tunnels[0].ike.clone().unwrap()
+}
+
+fn v2(config: &Config) -> IkeV2 {
+    match ike(config).version {
+        IkeVersion::V2(v2) => v2,
+        IkeVersion::V1(v1) => panic!("version 1: {v1:?}"),
+    }
 }
 
 fn probes(config: &Config) -> DpdConfig {
@@ -121,8 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         ("\"25h\"", "tunnel \"a\": idle-timeout 25h above maximum 24h"),
         ("60", "tunnel \"a\": idle-timeout 60 has no unit | write \"60s\""),
     ]),
-    row!(Ike, "version", ESP, |c| ike(c).rekey, [("2", "14400s")], [
-        ("1", "tunnel \"a\": ike.version 1 is not available yet | write version = 2, or leave it out"),
+    row!(Ike, "version", ESP, |c| ike(c).v1().is_some(), [("2", "false"), ("1", "true"), ("0x1", "true")], [
         ("0", "tunnel \"a\": ike.version 0 below minimum 1"),
         ("3", "tunnel \"a\": ike.version 3 above maximum 2"),
         ("\"2\"", "tunnel \"a\": ike.version is a string, expected an integer 1..=2 | write 2 without quotes"),
@@ -159,7 +165,7 @@ pub(super) const ROWS: &[Row] = &[
         ("\"\"", "tunnel \"a\": ike.remote-id \"\": identity is empty"),
         ("\"A.EXAMPLE\"", "tunnel \"a\": ike.remote-id A.EXAMPLE is also what we call ourselves"),
     ]),
-    row!(Ike, "proposals", ESP, |c| shown(&ike(c).proposals), [
+    row!(Ike, "proposals", ESP, |c| shown(&v2(c).proposals), [
         ("[\"aes256gcm16-prfsha384-ecp384\"]", "\"aes256gcm16-prfsha384-ecp384\""),
         ("[\"aes256-sha256-ecp256\", \"chacha20poly1305-prfsha512-curve25519\"]", "\"aes256-sha256-prfsha256-ecp256 chacha20poly1305-prfsha512-x25519\""),
     ], [
@@ -169,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
         ("[\"aes256gcm16-prfsha384-ecp384\", \"aes256gcm16-prfsha384-ecp384\"]", "tunnel \"a\": ike.proposals has \"aes256gcm16-prfsha384-ecp384\" twice"),
         ("\"aes256gcm16-prfsha384-ecp384\"", "tunnel \"a\": ike.proposals is a string, expected an array of 1..=16, each a proposal such as \"aes256gcm16-prfsha384-ecp384\" | write [\"aes256gcm16-prfsha384-ecp384\"]"),
     ]),
-    row!(Ike, "esp-proposals", ESP, |c| shown(&ike(c).esp_proposals), [
+    row!(Ike, "esp-proposals", ESP, |c| shown(&v2(c).esp_proposals), [
         ("[\"aes256gcm16-x25519\"]", "\"aes256gcm16-x25519\""),
         ("[\"aes128gcm16-noesn\"]", "\"aes128gcm16-noesn\""),
     ], [
@@ -205,7 +211,7 @@ pub(super) const ROWS: &[Row] = &[
     ], [
         ("5", "tunnel \"a\": ike.retransmit is an integer, expected a table with first, base, tries, most"),
     ]),
-    row!(Ike, "fragment-octets", ESP, |c| ike(c).fragment_octets, [("576", "576"), ("16384", "16384")], [
+    row!(Ike, "fragment-octets", ESP, |c| v2(c).fragment_octets, [("576", "576"), ("16384", "16384")], [
         ("575", "tunnel \"a\": ike.fragment-octets 575 below minimum 576"),
         ("16385", "tunnel \"a\": ike.fragment-octets 16385 above maximum 16384"),
     ]),

@@ -5,52 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::*;
+use super::both::weather::{act, command, weather};
 use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A wire that loses `loss`, doubles `double` of a hundred datagrams, and delays each by up to `delay` ms.
-fn weather(seed: u64, loss: u64, double: u64, delay: u64) -> Weather {
-    let mut random = Seeded(seed);
-    Box::new(move |_, _| {
-        let once = |random: &mut Seeded| Duration::from_millis(1 + random.next() % delay.max(1));
-        if random.next() % 100 < loss {
-            return Vec::new();
-        }
-        let copies = if random.next() % 100 < double { 3 } else { 1 };
-        (0..copies).map(|_| once(&mut random)).collect()
-    })
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    RekeyChild,
-    RekeyIke,
-    Probe,
-    Rebuild,
-    Wait,
-}
-
-fn act() -> impl Strategy<Value = (usize, Act, u64)> {
-    let acts = prop_oneof![
-        Just(Act::RekeyChild),
-        Just(Act::RekeyIke),
-        Just(Act::Probe),
-        Just(Act::Rebuild),
-        Just(Act::Wait),
-    ];
-    (0..2_usize, acts, 0..3000_u64)
-}
-
-fn command(act: Act) -> Option<Command> {
-    match act {
-        Act::RekeyChild => Some(Command::Rekey(TUNNEL, What::Child)),
-        Act::RekeyIke => Some(Command::Rekey(TUNNEL, What::Ike)),
-        Act::Probe => Some(Command::Probe(TUNNEL)),
-        Act::Rebuild => Some(Command::RebuildChild(TUNNEL)),
-        Act::Wait => None,
-    }
-}
 
 /// What holds at every moment: each SA has a deadline.
 fn assert_timers(net: &Net) {

@@ -1,5 +1,6 @@
 //! Two endpoints over a wire in memory on a virtual clock.
 
+pub(crate) mod both;
 mod certificates;
 mod collisions;
 mod establish;

@@ -74,7 +74,11 @@ fn a_child_has_a_key_exchange_of_its_own_where_the_proposals_ask_for_one() {
         net.command(A, Command::Rekey(TUNNEL, What::Child));
         net.run(SECOND);
         net.assert_agree();
-        assert_eq!(net.sides[B].only().pfs, group, "{esp}");
+        assert_eq!(
+            net.sides[B].only().pfs,
+            group.map(|group| group.name()),
+            "{esp}"
+        );
     }
 }
 
@@ -94,7 +98,7 @@ fn a_group_that_the_peer_does_not_take_is_exchanged_for_one_that_it_does() {
     net.command(A, Command::Rekey(TUNNEL, What::Child));
     net.run(SECOND);
     net.assert_agree();
-    assert_eq!(net.sides[A].only().pfs, Some(adit_crypto::Group::EcpP256));
+    assert_eq!(net.sides[A].only().pfs, Some("ecp256"));
     net.command(B, Command::Rekey(TUNNEL, What::Ike));
     net.run(SECOND);
     net.assert_agree();

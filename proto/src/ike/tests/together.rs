@@ -379,3 +379,33 @@ fn many_tunnels_to_one_responder_are_told_apart_by_their_identities() {
     }
     assert_eq!((net.sides[A].held.len(), net.sides[B].held.len()), (40, 40));
 }
+
+#[test]
+fn initial_contact_is_said_by_the_only_tunnel_between_two_identities() {
+    for (other_id, said) in [("b.example", 0), ("c.example", 1)] {
+        let mut net = Net::new();
+        let other = ConnectionId(8);
+        let unreachable = Connection {
+            remote_id: Some(Identity::Fqdn(other_id.to_owned())),
+            remotes: Some(vec![[192, 0, 2, 99].into()]),
+            ..connection(A)
+        };
+        let (now, endpoint) = (net.now, &mut net.sides[A].endpoint);
+        let far = Path {
+            remote: ([192, 0, 2, 99], 500).into(),
+            ..path(A, 500)
+        };
+        for command in [
+            Command::Add(other, Box::new(unreachable)),
+            Command::Initiate(other, far),
+        ] {
+            endpoint.handle_command(now, command).unwrap();
+        }
+        while endpoint.poll_transmit().is_some() {}
+        net.initiate(A);
+        net.run(SECOND);
+        net.assert_agree();
+        let is_said = |event: &Event| matches!(event, Event::Trace(_, line) if line.starts_with('←') && line.contains("INITIAL_CONTACT"));
+        assert_eq!(net.sides[B].count(is_said), said, "{other_id}");
+    }
+}

@@ -16,12 +16,7 @@ fn reflect(net: &mut Net) {
     for _ in 0..20 {
         for (from, octets) in std::mem::take(&mut net.sent) {
             assert_eq!(from, A);
-            let flight = Flight {
-                at: net.now,
-                to: A,
-                path: path(A, 500),
-                octets,
-            };
+            let flight = flight(net, A, octets);
             net.deliver(&flight);
         }
     }
@@ -294,12 +289,8 @@ fn whoever_asks_in_the_peer_s_name_does_not_lock_it_out() {
     let (_, request) = net.sent.pop_front().unwrap();
     for spi_i in 1..=200_u64 {
         let octets = [&spi_i.to_be_bytes(), &request[8..]].concat();
-        net.deliver(&Flight {
-            at: net.now,
-            to: B,
-            path: path(B, 500),
-            octets,
-        });
+        let flight = flight(&net, B, octets);
+        net.deliver(&flight);
     }
     let counters = net.sides[B].endpoint.counters();
     assert_eq!((counters.half_open, counters.cookies_sent), (50, 150));

@@ -80,6 +80,24 @@ fn remotes_take_turns_and_start_over_after_the_last() {
 }
 
 #[test]
+fn remotes_that_are_added_have_their_turn_after_the_others_and_those_taken_away_have_none() {
+    let now = epoch();
+    let mut failover = Failover::new(2, false);
+    takes(&mut failover, now, 0);
+    failover.set_candidates(3);
+    for candidate in [1, 2, 0, 1, 2] {
+        failover.handle_event(&exhausted((candidate + 2) % 3));
+        takes(&mut failover, now, candidate);
+    }
+    failover.set_candidates(2);
+    failover.handle_event(&exhausted(2));
+    assert!(matches!(
+        actions(&mut failover).as_slice(),
+        [Action::Resolve { candidate: 0 | 1 }]
+    ));
+}
+
+#[test]
 fn a_single_remote_is_resolved_again_after_each_detection_time() {
     let now = epoch();
     let mut failover = Failover::new(1, true);

@@ -63,6 +63,28 @@ impl Liveness {
         self.note(transition, evidence);
     }
 
+    /// Takes whether the peer answers when it is asked over IKE: one that does not is never dead for its silence (RFC 3706 section 5.1).
+    pub fn set_answers_probes(&mut self, now: Instant, answers: bool) {
+        self.answers_probes = answers;
+        if self.lacks_sa.is_none() && self.suspended.is_none() {
+            self.start_dpd(now);
+        }
+    }
+
+    /// Begins to watch the peer, or stops where it cannot be asked.
+    pub(super) fn start_dpd(&mut self, now: Instant) {
+        let Some(dpd) = &mut self.dpd else {
+            return;
+        };
+        if self.answers_probes {
+            dpd.start(now);
+        } else {
+            dpd.stop();
+            self.is_ike_probe_due = false;
+        }
+        self.is_deadline_nearer = true;
+    }
+
     pub(super) fn tick_dpd(&mut self, now: Instant) {
         let Some(dpd) = &mut self.dpd else {
             return;

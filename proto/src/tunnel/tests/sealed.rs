@@ -125,7 +125,7 @@ proptest! {
 
 #[test]
 fn the_longest_headers_are_whole_with_each_suite() {
-    for &suite in Suite::ALL {
+    for &suite in Suite::ALL.iter().chain(Suite::INSECURE) {
         let parameters = Parameters {
             mode: Mode::GreEsp(suite),
             udp: Some(PORTS),

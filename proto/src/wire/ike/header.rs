@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::malformed::{Malformed, Reader};
+use crate::wire::malformed::{Malformed, Reader};
 
 /// Octets of the header.
 pub const HEADER_OCTETS: usize = 28;

@@ -6,7 +6,6 @@
 //! Nothing that a peer sends makes a reader fail but by a [`Malformed`], and what is read borrows from the message.
 
 pub mod header;
-mod malformed;
 pub mod notify;
 pub mod payload;
 pub mod sa;
@@ -17,8 +16,8 @@ mod tests;
 pub mod ts;
 mod write;
 
+pub use crate::wire::malformed::{Malformed, Why};
 pub use header::{ExchangeType, Flags, HEADER_OCTETS, Header};
-pub use malformed::{Malformed, Why};
 pub use notify::notify_name;
 pub use payload::{
     Delete, Id, Notify, Payload, kind, opened_payloads, payloads, unsupported_critical,

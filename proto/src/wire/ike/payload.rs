@@ -1,8 +1,8 @@
 //! The chain of payloads (RFC 7296 section 3.2): each `next payload 1 | critical bit and reserved 1 | length 2 | body`.
 
-use super::malformed::{Malformed, Reader, Why};
 use super::sa::{Protocol, SaPayload};
 use super::ts::{self, TrafficSelector};
+use crate::wire::malformed::{Malformed, Reader, Why};
 
 /// The most payloads in a chain.
 pub const PAYLOADS_MAX: usize = 64;

@@ -5,20 +5,13 @@
 
 use std::fmt;
 
-use super::malformed::{Malformed, Reader, Why};
+use crate::wire::malformed::{Malformed, Reader};
+use crate::wire::substructure;
+pub use crate::wire::substructure::{PROPOSALS_MAX, TRANSFORMS_MAX};
 
-/// The most proposals in a payload.
-pub const PROPOSALS_MAX: usize = 32;
-/// The most transforms in a proposal.
-pub const TRANSFORMS_MAX: usize = 64;
 /// The longest SPI, that of an IKE SA.
 pub const SPI_OCTETS_MAX: usize = 8;
 
-const PROPOSAL_HEADER_OCTETS: usize = 8;
-const TRANSFORM_HEADER_OCTETS: usize = 8;
-const LAST: usize = 0;
-const MORE_PROPOSALS: u8 = 2;
-const MORE_TRANSFORMS: u8 = 3;
 /// The attribute format bit: the value stands in place of a length.
 const SHORT_FORMAT: u16 = 0x8000;
 const KEY_LENGTH: u16 = 14;
@@ -159,36 +152,21 @@ pub struct SaPayload {
 }
 
 impl SaPayload {
-    pub(super) fn parse(mut reader: Reader<'_>) -> Result<Self, Malformed> {
-        let mut proposals = Vec::new();
-        let mut more = true;
-        while more {
-            if proposals.len() == PROPOSALS_MAX {
-                return Err(reader.error(Why::TooMany(PROPOSALS_MAX)));
-            }
-            let (proposal, is_more) = Proposal::parse(&mut reader)?;
-            proposals.push(proposal);
-            more = is_more;
-        }
-        reader.end()?;
+    pub(super) fn parse(reader: Reader<'_>) -> Result<Self, Malformed> {
+        let proposals = substructure::read_proposals(reader, Proposal::parse)?;
         Ok(Self { proposals })
     }
 
     /// The payload's body; what is beyond a bound is left out.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        let mut proposals = self.proposals.iter().take(PROPOSALS_MAX).peekable();
-        while let Some(proposal) = proposals.next() {
-            proposal.write(proposals.peek().is_some(), &mut body);
-        }
+        substructure::write_proposals(&self.proposals, &mut body, Proposal::write);
         body
     }
 }
 
 impl Proposal {
-    /// The next proposal, and whether another one follows.
-    fn parse(reader: &mut Reader<'_>) -> Result<(Self, bool), Malformed> {
-        let (mut reader, more) = substructure(reader, "proposal", MORE_PROPOSALS)?;
+    fn parse(mut reader: Reader<'_>) -> Result<Self, Malformed> {
         let [number, protocol] = reader.array()?;
         let at_octets = reader;
         let [spi_octets, count] = reader.array()?;
@@ -196,41 +174,27 @@ impl Proposal {
             at_octets.bounded("SPI size", usize::from(spi_octets), 0, SPI_OCTETS_MAX)?;
         let count = at_octets.bounded("transforms", usize::from(count), 0, TRANSFORMS_MAX)?;
         let spi = reader.take(spi_octets)?.to_vec();
-        let mut transforms = Vec::with_capacity(count);
-        for place in 1..=count {
-            let at = reader;
-            let (transform, more) = Transform::parse(&mut reader)?;
-            let (last, most) = (usize::from(more), usize::from(place < count));
-            at.bounded("transform is not the last one:", last, most, most)?;
-            transforms.push(transform);
-        }
-        reader.end()?;
-        let proposal = Self {
+        let transforms = substructure::read_transforms(reader, count, Transform::parse)?;
+        Ok(Self {
             number,
             protocol: protocol.into(),
             spi,
             transforms,
-        };
-        Ok((proposal, more))
+        })
     }
 
-    fn write(&self, more: bool, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         let spi = self.spi.get(..SPI_OCTETS_MAX).unwrap_or(&self.spi);
         let count = self.transforms.len().min(TRANSFORMS_MAX);
-        let mut inner = vec![self.number, self.protocol.into()];
-        inner.extend([spi.len(), count].map(|octet| u8::try_from(octet).unwrap_or(u8::MAX)));
-        inner.extend_from_slice(spi);
-        for (place, transform) in self.transforms.iter().take(count).enumerate() {
-            transform.write(place + 1 < count, &mut inner);
-        }
-        write_substructure(more.then_some(MORE_PROPOSALS), &inner, out);
+        out.extend([self.number, self.protocol.into()]);
+        out.extend([spi.len(), count].map(|octet| u8::try_from(octet).unwrap_or(u8::MAX)));
+        out.extend_from_slice(spi);
+        substructure::write_transforms(&self.transforms, out, Transform::write);
     }
 }
 
 impl Transform {
-    /// The next transform, and whether another one follows.
-    fn parse(reader: &mut Reader<'_>) -> Result<(Self, bool), Malformed> {
-        let (mut reader, more) = substructure(reader, "transform", MORE_TRANSFORMS)?;
+    fn parse(mut reader: Reader<'_>) -> Result<Self, Malformed> {
         let [kind, _reserved] = reader.array()?;
         let mut transform = Self {
             kind: kind.into(),
@@ -249,46 +213,15 @@ impl Transform {
                 transform.has_unknown_attribute = true;
             }
         }
-        Ok((transform, more))
+        Ok(transform)
     }
 
-    fn write(&self, more: bool, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         let [high, low] = self.id.to_be_bytes();
-        let mut inner = vec![self.kind.into(), 0, high, low];
+        out.extend([self.kind.into(), 0, high, low]);
         if let Some(bits) = self.key_bits {
-            inner.extend((SHORT_FORMAT | KEY_LENGTH).to_be_bytes());
-            inner.extend(bits.to_be_bytes());
+            out.extend((SHORT_FORMAT | KEY_LENGTH).to_be_bytes());
+            out.extend(bits.to_be_bytes());
         }
-        write_substructure(more.then_some(MORE_TRANSFORMS), &inner, out);
     }
-}
-
-/// What stands behind `last or more 1 | reserved 1 | length 2`, and whether another one follows.
-fn substructure<'a>(
-    reader: &mut Reader<'a>,
-    place: &'static str,
-    more: u8,
-) -> Result<(Reader<'a>, bool), Malformed> {
-    let least = PROPOSAL_HEADER_OCTETS.max(TRANSFORM_HEADER_OCTETS);
-    let mut within = reader.peek(place);
-    let at_more = within;
-    let [is_more, _reserved] = within.array()?;
-    let at_length = within;
-    let length = usize::from(within.u16()?);
-    at_length.bounded("length", length, least, reader.left())?;
-    if usize::from(is_more) != LAST && is_more != more {
-        let value = usize::from(is_more);
-        let more = usize::from(more);
-        at_more.bounded("last substructure", value, more, more)?;
-    }
-    let mut all = reader.sub(place, length)?;
-    all.take(4)?;
-    Ok((all, is_more == more))
-}
-
-fn write_substructure(more: Option<u8>, inner: &[u8], out: &mut Vec<u8>) {
-    let length = u16::try_from(inner.len() + 4).unwrap_or(u16::MAX);
-    out.extend([more.unwrap_or_default(), 0]);
-    out.extend(length.to_be_bytes());
-    out.extend_from_slice(inner);
 }

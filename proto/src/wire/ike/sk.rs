@@ -10,8 +10,8 @@ use std::fmt;
 use adit_crypto::{Refused, SkKey};
 
 use super::header::{HEADER_OCTETS, Header};
-use super::malformed::Malformed;
 use super::payload::{GENERIC_OCTETS, Payload, kind, payloads};
+use crate::wire::malformed::Malformed;
 
 const FRAGMENT_NUMBERS_OCTETS: usize = 4;
 

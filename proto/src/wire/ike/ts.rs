@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::malformed::{Malformed, Reader, Why};
+use crate::wire::malformed::{Malformed, Reader, Why};
 
 const IPV4_RANGE: u8 = 7;
 const IPV6_RANGE: u8 = 8;

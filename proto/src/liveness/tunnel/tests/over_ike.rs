@@ -3,6 +3,7 @@
 use super::*;
 use crate::liveness::{DpdConfig, DpdMode, Proof, Transmit, answer_echo};
 
+mod asked;
 mod proof;
 
 fn seconds(n: u64) -> Duration {

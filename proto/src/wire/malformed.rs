@@ -6,7 +6,7 @@ use std::fmt;
 /// What is wrong with a message, and where: the peer's fault, never ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// The structure in the words of RFC 7296 section 3: `"notify"`, `"transform"`.
+    /// The structure in the words of RFC 7296 section 3 or RFC 2408 section 3: `"notify"`, `"transform"`.
     pub place: &'static str,
     /// Octets from the start of what was read to the value at fault.
     pub offset: usize,
