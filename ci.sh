@@ -17,7 +17,7 @@ exec </dev/null
 cargo_deny_version=0.20.2
 cargo_fuzz_version=0.13.2
 fuzz_seconds=${ADIT_FUZZ_SECONDS:-30}
-test_minutes=27
+test_minutes=31
 services_policy=/usr/sbin/policy-rc.d
 forbidden=no
 
@@ -49,6 +49,7 @@ system_tools=(
   python3-scapy:/usr/lib/python3/dist-packages/scapy/layers/ipsec.py python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
   charon-systemd:charon-systemd strongswan-swanctl:swanctl strongswan-pki:pki
   libcharon-extra-plugins:/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so
+  libcharon-extauth-plugins:/usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so
   libstrongswan-extra-plugins:/usr/lib/ipsec/plugins/libstrongswan-chapoly.so
   libstrongswan-standard-plugins:/usr/lib/ipsec/plugins/libstrongswan-openssl.so
   openssl:openssl conntrack:conntrack

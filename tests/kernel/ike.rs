@@ -1,4 +1,4 @@
-//! IKEv2 with a strongSwan in the guest, whose ESP is the kernel's: no UDP around it, transport mode, ESN, acquires.
+//! IKE with a strongSwan in the guest, whose ESP is the kernel's: no UDP around it, transport mode, ESN, acquires.
 //!
 //! ```text
 //! namespace near                               the guest
@@ -14,6 +14,7 @@ mod gre;
 mod one_way;
 mod raw;
 mod rekey;
+mod version1;
 
 use serde_json::Value;
 

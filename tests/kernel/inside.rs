@@ -48,11 +48,15 @@ fn beside_the_kernels_gre_adit_warns_and_its_tunnel_works_whatever_the_kernel_an
             assert!(inside.log().contains(part), "{part} in {}", inside.log());
         }
         assert_eq!(adit.status()["warnings"], Value::Array(Vec::new()));
+        // More may come between one reading and the next.
+        let least = ledger.packets("unreachable");
+        let quoted = ledger.packets("quoted");
+        let most = ledger.packets("unreachable");
+        assert!(least > 0, "{delivery:?}: the guest's kernel sent nothing");
         assert!(
-            ledger.packets("unreachable") > 0,
-            "{delivery:?}: the guest's kernel sent nothing"
+            (least..=most).contains(&quoted),
+            "{quoted}, {least} to {most}"
         );
-        assert_eq!(ledger.packets("quoted"), ledger.packets("unreachable"));
         assert_undisturbed(&adit.tunnel("t"));
         assert_undisturbed(&inside.status()["tunnels"][0]);
     }

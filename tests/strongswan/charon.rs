@@ -1,6 +1,7 @@
 //! A charon in a network namespace, with its own folder, socket and log.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const KERNELS: &str = "kernel-libipsec kernel-netlink";
 
 /// What the tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("/usr/sbin/charon-systemd", "charon-systemd"),
     ("/usr/sbin/swanctl", "strongswan-swanctl"),
     (
@@ -32,6 +33,10 @@ const NEEDED: [(&str, &str); 8] = [
     (
         "/usr/lib/ipsec/plugins/libstrongswan-openssl.so",
         "libstrongswan-standard-plugins",
+    ),
+    (
+        "/usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so",
+        "libcharon-extauth-plugins",
     ),
     ("/usr/bin/pki", "strongswan-pki"),
     ("/usr/sbin/nft", "nftables"),
@@ -82,12 +87,20 @@ impl Charon {
         self.load();
     }
 
+    /// Changes its swanctl.conf, which it reads when it starts again.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.folder.path().join("swanctl/swanctl.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, change(text)).unwrap();
+    }
+
     fn load(&mut self) {
         wait_for("charon listens", PATIENCE, || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("charon ended: {status}\n{}", self.log());
             }
-            self.vici().exists().then_some(())
+            // It is bound a moment before anybody is listened to.
+            UnixStream::connect(self.vici()).ok()
         });
         self.swanctl_succeeds(&["--load-all"]);
     }

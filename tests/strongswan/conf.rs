@@ -2,7 +2,7 @@
 
 /// What charon loads, and nothing else: some plugins of the default set change files of the machine.
 const PLUGINS: &str = "random nonce x509 constraints pubkey pkcs1 pkcs8 pem openssl aes sha1 sha2 hmac kdf curve25519 chapoly gcm \
-drbg socket-default vici counters";
+drbg socket-default vici counters xauth-generic unity";
 
 /// The whole file: the log in `folder`, the socket `vici`, ESP by the first of `kernels` that can, and these lines of the section
 /// `charon-systemd`.

@@ -11,39 +11,45 @@ use crate::link::Link;
 use crate::pair::{Initiator, Pair};
 
 /// interval + attempts × retry.
-const WORST_CASE: Duration = Duration::from_millis(1000 + 3 * 300);
+pub(crate) const WORST_CASE: Duration = Duration::from_millis(1000 + 3 * 300);
 
-const PERIODIC: &str =
+pub(crate) const PERIODIC: &str =
     "dpd = { mode = \"periodic\", interval = \"1s\", retry = \"300ms\", attempts = 3 }";
-const ON_DEMAND: &str =
+pub(crate) const ON_DEMAND: &str =
     "dpd = { mode = \"on-demand\", interval = \"1s\", retry = \"300ms\", attempts = 3 }";
 /// An end that asks its peer again soon.
-const EAGER: &str = "retransmit = { first = \"300ms\", base = 150, tries = 3 }";
+pub(crate) const EAGER: &str = "retransmit = { first = \"300ms\", base = 150, tries = 3 }";
+
+/// The same of charon.
+pub(crate) const EAGER_CHARON: &str =
+    "retransmit_timeout = 0.3\n  retransmit_base = 1\n  retransmit_tries = 3";
 
 fn link(dpd: &str) -> Link<'_> {
-    Link::new().adit(dpd, EAGER).charon(
-        "retransmit_timeout = 0.3\n  retransmit_base = 1\n  retransmit_tries = 3",
-        "",
-        "",
-    )
+    let link = Link::new().adit(dpd, EAGER);
+    link.charon(EAGER_CHARON, "", "")
 }
 
-fn unix_us() -> u64 {
+pub(crate) fn unix_us() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(since_1970.as_micros()).unwrap()
 }
 
-fn carrier(site: &Namespace) -> bool {
+pub(crate) fn carrier(site: &Namespace) -> bool {
     let links: Value = serde_json::from_str(&site.ip("-j link show dev tun-t")).unwrap();
     let flags = links[0]["flags"].as_array().unwrap();
     !flags.iter().any(|flag| flag == "NO-CARRIER")
 }
 
-/// Kills charon, and gives the event that says so, which has to come within the worst case of `since_us`.
+/// Kills charon; what says so has to come within the worst case of when `talk` says it began.
 fn dies_in_time(pair: &mut Pair, talk: impl FnOnce(&Pair) -> (u64, Option<Flood>)) {
+    pair.charon.kill();
+    is_noticed_in_time(pair, talk);
+}
+
+/// The tunnel goes down within the worst case of when `talk` says that the peer was wanted and gone.
+pub(crate) fn is_noticed_in_time(pair: &Pair, talk: impl FnOnce(&Pair) -> (u64, Option<Flood>)) {
     assert!(carrier(&pair.sites.a));
     let mut events = pair.adit.events();
-    pair.charon.kill();
     let (since_us, _flood) = talk(pair);
     let down = events.next("t", "down", PATIENCE);
     let at = down["unix_us"].as_u64().unwrap();
@@ -105,7 +111,7 @@ fn on_demand_nothing_is_asked_until_there_is_something_to_send() {
     comes_back(&mut pair, Initiator::Adit);
 }
 
-fn comes_back(pair: &mut Pair, initiator: Initiator) {
+pub(crate) fn comes_back(pair: &mut Pair, initiator: Initiator) {
     pair.charon.restart(&pair.sites.b);
     pair.begin(initiator);
     pair.wait_up();
@@ -150,11 +156,7 @@ fn without_dpd_nobody_asks_and_the_next_rekey_finds_a_dead_charon() {
 
 #[test]
 fn adit_that_is_gone_is_noticed_by_charon_which_begins_anew() {
-    let link = link(PERIODIC).charon(
-        "retransmit_timeout = 0.3\n  retransmit_base = 1\n  retransmit_tries = 3",
-        "dpd_delay = 1s",
-        "dpd_action = restart",
-    );
+    let link = link(PERIODIC).charon(EAGER_CHARON, "dpd_delay = 1s", "dpd_action = restart");
     let mut pair = Pair::start(&link, Initiator::Charon);
     pair.adit.kill();
     pair.charon

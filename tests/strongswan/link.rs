@@ -16,6 +16,8 @@ pub(crate) enum Auth<'a> {
 /// What an end is told. End 1 is in `a`, end 2 in `b`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link<'a> {
+    /// Of IKE.
+    pub(crate) version: u8,
     /// Outer addresses of both ends as this end knows them.
     pub(crate) outer: [&'a str; 2],
     pub(crate) ids: [&'a str; 2],
@@ -39,6 +41,7 @@ impl<'a> Link<'a> {
 
     pub(crate) const fn new() -> Self {
         Self {
+            version: 2,
             outer: ["192.0.2.1", "192.0.2.2"],
             ids: ["a.example", "b.example"],
             auth: Auth::Psk(Self::PSK),
@@ -48,6 +51,16 @@ impl<'a> Link<'a> {
             gre: false,
             adit: [""; 3],
             charon: [""; 3],
+        }
+    }
+
+    /// The same with version 1: main mode, and a new exchange of keys in quick mode.
+    pub(crate) const fn version_1() -> Self {
+        Self {
+            version: 1,
+            ike: "aes128-sha256-ecp256",
+            esp: "aes128gcm16-ecp256",
+            ..Self::new()
         }
     }
 
@@ -105,6 +118,7 @@ impl<'a> Link<'a> {
             .map(|(key, offers)| format!("{key} = {offers}\n"))
             .collect::<String>();
         let [top, more, more_ike] = self.adit;
+        let [local, remote] = [self.outer[us], self.outer[peer]];
         // What is said besides wins.
         let dpd = if more.contains("dpd =") {
             ""
@@ -133,14 +147,13 @@ start = "{start}"
 {dpd}
 {more}
 [tunnel.t.ike]
-version = 2
+version = {version}
 {auth}
 local-id = "{us_id}"
 remote-id = "{peer_id}"
 {offers}{more_ike}
 "#,
-            local = self.outer[us],
-            remote = self.outer[peer],
+            version = self.version,
             us_id = self.ids[us],
             peer_id = self.ids[peer],
         )
@@ -174,7 +187,7 @@ remote-id = "{peer_id}"
         format!(
             r#"connections {{
   s2s {{
-    version = 2
+    version = {version}
     local_addrs = {local_addrs}
     remote_addrs = {remote_addrs}
     proposals = {ike}
@@ -199,6 +212,7 @@ remote-id = "{peer_id}"
   }}
 }}
 {secrets}"#,
+            version = self.version,
             local_addrs = self.outer[us],
             remote_addrs = self.outer[peer],
             us_id = self.ids[us],

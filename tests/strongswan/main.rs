@@ -1,4 +1,4 @@
-//! Tunnels to strongSwan, whose charon handles IKEv2 and ESP itself (kernel-libipsec) in a namespace of its own.
+//! Tunnels to strongSwan, whose charon handles IKE and ESP itself (kernel-libipsec) in a namespace of its own.
 //!
 //! ```text
 //! namespace a                                   namespace b
@@ -43,6 +43,7 @@ mod routed;
 mod site_to_site;
 mod suites;
 mod two_charons;
+mod version1;
 mod vici;
 
 use std::time::Duration;

@@ -15,15 +15,15 @@ const FIRST_PORTS: &str = "20000-20099";
 const LATER_PORTS: &str = "30000-30099";
 
 /// An end behind the NAT begins; the other one cannot.
-struct Translated {
-    adit: Adit,
-    charon: Charon,
-    routed: Routed,
+pub(crate) struct Translated {
+    pub(crate) adit: Adit,
+    pub(crate) charon: Charon,
+    pub(crate) routed: Routed,
     inner: Initiator,
 }
 
 impl Translated {
-    fn start(link: &Link<'_>, inner: Initiator) -> Self {
+    pub(crate) fn start(link: &Link<'_>, inner: Initiator) -> Self {
         let routed = Routed::behind_a_nat(FIRST_PORTS);
         let inside = Link {
             outer: [INSIDE, OUTSIDE],
@@ -39,8 +39,10 @@ impl Translated {
                 (inside.start_adit(&routed.a, 1, "auto"), charon)
             }
             Initiator::Charon => {
+                // In version 1 the address tells whose secret it is.
+                let peer = if link.version == 1 { ROUTER } else { "any" };
                 let anyone = Link {
-                    outer: ["any", OUTSIDE],
+                    outer: [peer, OUTSIDE],
                     ..outside
                 };
                 let adit = anyone.start_adit(&routed.b, 2, "passive");
@@ -62,15 +64,17 @@ impl Translated {
     }
 
     /// Whether the end behind the NAT gets answers.
-    fn carries(&self) -> bool {
+    pub(crate) fn carries(&self) -> bool {
         self.routed.a.pings("10.77.2.1", 5, &["-I", "10.77.1.1"])
     }
 
     /// Where the end outside sees the other.
-    fn port_seen(&self) -> u64 {
+    pub(crate) fn port_seen(&self) -> u64 {
         match self.inner {
             Initiator::Adit => {
-                let sa = self.charon.wait_established();
+                let sas = self.charon.sas();
+                let newest = sas.iter().filter(|sa| sa["state"] == "ESTABLISHED");
+                let sa = newest.max_by_key(|sa| sa["uniqueid"].as_str()).unwrap();
                 sa["remote-port"].as_str().unwrap().parse().unwrap()
             }
             Initiator::Charon => port(&self.adit.tunnel("t")["ike"]["remote"]),
@@ -96,7 +100,7 @@ fn either_end_works_from_behind_a_nat() {
     }
 }
 
-fn outside_reaches_inside(outside: &Namespace) -> bool {
+pub(crate) fn outside_reaches_inside(outside: &Namespace) -> bool {
     outside.pings("10.77.1.1", 5, &["-I", "10.77.2.1"])
 }
 

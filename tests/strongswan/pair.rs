@@ -5,7 +5,7 @@ use std::fs;
 use crate::PATIENCE;
 use crate::adit_end::Adit;
 use crate::charon::Charon;
-use crate::common::{Namespace, Sites};
+use crate::common::{Namespace, Sites, wait_for};
 use crate::link::{Auth, Link};
 
 /// Which end begins.
@@ -99,6 +99,21 @@ impl Pair {
     /// Starts both; neither begins by itself.
     pub(crate) fn idle(link: &Link<'_>) -> Self {
         Self::of(link, link, Initiator::Charon)
+    }
+
+    /// Starts both, and has both begin in the same moment.
+    pub(crate) fn crossing(link: &Link<'_>) -> Self {
+        let pair = Self::starting(link, "auto");
+        pair.wait_up();
+        pair.adit.succeeds(&["down", "t"]);
+        wait_for("charon has nothing left", PATIENCE, || {
+            pair.charon.sas().is_empty().then_some(())
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| pair.attempt(Initiator::Charon));
+            scope.spawn(|| pair.adit.succeeds(&["up", "t"]));
+        });
+        pair
     }
 
     /// Has one of them begin, whatever becomes of it.

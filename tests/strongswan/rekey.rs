@@ -10,13 +10,13 @@ use crate::pair::{Initiator, Pair};
 
 /// What is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub(crate) enum What {
     Child,
     Ike,
 }
 
 /// Has one end renew something, without waiting for it.
-fn renew(pair: &Pair, who: Initiator, what: What) {
+pub(crate) fn renew(pair: &Pair, who: Initiator, what: What) {
     match (who, what) {
         (Initiator::Adit, What::Child) => pair.adit.succeeds(&["rekey", "t", "child"]),
         (Initiator::Adit, What::Ike) => pair.adit.succeeds(&["rekey", "t", "ike"]),

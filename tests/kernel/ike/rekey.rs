@@ -45,7 +45,7 @@ pub(super) fn spis_of(sa: &Value) -> [String; 2] {
 }
 
 /// How many requests left during `meanwhile`, and how many were answered.
-fn flooded(peer: &Peer, [near, far]: [&str; 2], meanwhile: impl FnOnce()) -> (u32, u32) {
+pub(super) fn flooded(peer: &Peer, [near, far]: [&str; 2], meanwhile: impl FnOnce()) -> (u32, u32) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let flood = scope.spawn(|| {
