@@ -99,6 +99,12 @@ impl Daemon {
     }
 
     pub(super) fn handle_link(&mut self, notice: LinkNotice) {
+        // A verdict comes by way of the link lane: what its worker said before it is told before it.
+        for _ in 0..self.inbox.workers.len() {
+            if let Ok(earlier) = self.inbox.workers.try_recv() {
+                self.handle_worker(earlier);
+            }
+        }
         match notice {
             LinkNotice::Carried {
                 tunnel,
