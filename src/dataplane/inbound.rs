@@ -22,14 +22,15 @@ use super::socket::{Carries, Receiver};
 use super::table::Source;
 use super::worker::{BATCH_PACKETS, TURN_PACKETS, Worker};
 use crate::io::raw::{Family, ReceiveBatch};
-use crate::io::udp::{RECEIVE_TRAINS, UdpReceiveBatch};
+use crate::io::udp::{RECEIVE_TRAINS, ReceivedTrain, UdpReceiveBatch};
 
-/// Octets that wait at most before they are written to the devices: more would not stay in the cache.
-const DELIVER_OCTETS: usize = 32 * 1024;
+/// Octets that wait at most to be written to the devices, since more would not stay in the cache: a super-packet and what ESP adds to it,
+/// which are two trains.
+const DELIVER_OCTETS: usize = 68 * 1024;
 
-/// A train of more octets is large, and so many of them are received at once.
+/// Trains of more octets on average are large, and so many of them are received at once: a super-packet's two.
 const LARGE_OCTETS: usize = 16 * 1024;
-const LARGE_TRAINS: usize = 1;
+const LARGE_TRAINS: usize = 2;
 
 /// How long a late timer waits for what is in the sockets.
 const DRAIN_FOR: Duration = Duration::from_millis(20);
@@ -62,14 +63,15 @@ impl Receive {
         }
     }
 
-    /// Whether a receive of so many trains with so many octets was all that there was; the next one takes few trains if these were large.
+    /// Whether a receive of so many trains with so many octets was all that there was; the next one takes few trains if these were large,
+    /// and many again once as many small ones as it may take were there.
     fn has_emptied(&mut self, trains: usize, octets: usize) -> bool {
         let is_all = trains < self.trains;
         let are_large = octets > trains * LARGE_OCTETS;
-        let next = if are_large {
-            LARGE_TRAINS
-        } else {
-            RECEIVE_TRAINS
+        let next = match (are_large, is_all) {
+            (true, _) => LARGE_TRAINS,
+            (false, true) => self.trains,
+            (false, false) => RECEIVE_TRAINS,
         };
         if next != self.trains {
             self.trains = next;
@@ -176,19 +178,8 @@ impl Worker {
                 if !self.is_ready(socket, trains) {
                     return (trains, true);
                 }
-                let (mut packets, mut waiting, mut all) = (0, 0, 0);
-                for index in 0..trains {
-                    let (taken, octets) = self.take_train(socket, index, carries, now);
-                    packets += taken;
-                    waiting += octets;
-                    all += octets;
-                    if waiting >= DELIVER_OCTETS {
-                        self.deliver(now);
-                        waiting = 0;
-                    }
-                }
-                self.deliver(now);
-                (packets, self.receive.has_emptied(trains, all))
+                let (packets, octets) = self.take_trains(socket, trains, carries, now);
+                (packets, self.receive.has_emptied(trains, octets))
             }
         }
     }
@@ -226,26 +217,49 @@ impl Worker {
         }
     }
 
-    /// Takes each datagram of a train by itself; gives how many there were and their octets.
-    fn take_train(
+    /// Takes the trains of one receive; gives how many packets and octets they had.
+    fn take_trains(
         &mut self,
         socket: usize,
-        index: usize,
+        trains: usize,
         carries: Carries,
         now: Instant,
     ) -> (usize, usize) {
-        let Some(train) = self.receive.udp.train(index) else {
-            self.config
-                .unassigned
-                .drop_packet(DropReason::OuterMalformed);
-            return (1, 0);
-        };
+        let (mut packets, mut octets, mut waiting) = (0, 0, 0);
+        for index in 0..trains {
+            let Some(train) = self.receive.udp.train(index) else {
+                let unassigned = &self.config.unassigned;
+                unassigned.drop_packet(DropReason::OuterMalformed);
+                packets += 1;
+                continue;
+            };
+            let more = train.range.len();
+            if waiting + more > DELIVER_OCTETS {
+                self.deliver(now);
+                waiting = 0;
+            }
+            packets += self.take_train(socket, &train, carries, now);
+            waiting += more;
+            octets += more;
+        }
+        self.deliver(now);
+        (packets, octets)
+    }
+
+    /// Takes each datagram of a train by itself; gives how many there were.
+    fn take_train(
+        &mut self,
+        socket: usize,
+        train: &ReceivedTrain,
+        carries: Carries,
+        now: Instant,
+    ) -> usize {
         let octets = train.range.len();
         let packets = octets.div_ceil(train.segment_octets).max(1);
         if train.truncated {
             let unassigned = &self.config.unassigned;
             unassigned.drop_packets(DropReason::Truncated, packets as u64);
-            return (packets, 0);
+            return packets;
         }
         let mut start = train.range.start;
         for _ in 0..packets {
@@ -266,7 +280,7 @@ impl Worker {
             }
             start = end;
         }
-        (packets, octets)
+        packets
     }
 
     fn open_outer(&mut self, socket: usize, index: usize) -> Result<Arrived, DropReason> {
