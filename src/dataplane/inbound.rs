@@ -28,9 +28,11 @@ use crate::io::udp::{RECEIVE_TRAINS, ReceivedTrain, UdpReceiveBatch};
 /// which are two trains.
 const DELIVER_OCTETS: usize = 68 * 1024;
 
-/// Trains of more octets on average are large, and so many of them are received at once: a super-packet's two.
+/// Trains of more octets on average are large, and so many of them are received at once: a full one and a small one, of one super-packet.
 const LARGE_OCTETS: usize = 16 * 1024;
 const LARGE_TRAINS: usize = 2;
+/// Trains of more octets on average are full, and received one by one.
+const FULL_OCTETS: usize = 48 * 1024;
 
 /// How long a late timer waits for what is in the sockets.
 const DRAIN_FOR: Duration = Duration::from_millis(20);
@@ -67,11 +69,16 @@ impl Receive {
     /// and many again once as many small ones as it may take were there.
     fn has_emptied(&mut self, trains: usize, octets: usize) -> bool {
         let is_all = trains < self.trains;
-        let are_large = octets > trains * LARGE_OCTETS;
-        let next = match (are_large, is_all) {
-            (true, _) => LARGE_TRAINS,
-            (false, true) => self.trains,
-            (false, false) => RECEIVE_TRAINS,
+        let next = if trains == 0 {
+            self.trains
+        } else if octets > trains * FULL_OCTETS {
+            1
+        } else if octets > trains * LARGE_OCTETS || self.trains == 1 {
+            LARGE_TRAINS
+        } else if is_all {
+            self.trains
+        } else {
+            RECEIVE_TRAINS
         };
         if next != self.trains {
             self.trains = next;

@@ -155,12 +155,20 @@ impl Outbox {
         })
     }
 
-    /// Sends what is in the train if that is about one super-packet, whose octets are still in the cache.
+    /// Sends what is in the train if that is about one super-packet, whose octets are still in the cache. Of UDP the few packets that fill no
+    /// message, since ESP makes a super-packet larger than one, stay for the next read or [`Self::send`].
     #[inline]
     pub(super) fn send_if_large(&mut self) {
-        if self.train.octets() >= LARGE_OCTETS {
-            self.send();
+        if self.train.octets() < LARGE_OCTETS {
+            return;
         }
+        let all = self.train.packets().len();
+        let settled = match self.peers.get(self.peer) {
+            Some(Some(peer)) => peer.settled(self.train.packets().map(|(packet, _)| packet)),
+            _ => all,
+        };
+        let is_rest_small = all - settled <= TRAIN_PACKETS / 4;
+        self.send_first(if is_rest_small { settled } else { all });
     }
 
     /// How often the path of `slot` refused UDP segmentation; none without UDP.
@@ -186,7 +194,12 @@ impl Outbox {
 
     /// Sends what is in the train and notes what was refused.
     pub(super) fn send(&mut self) {
-        if self.train.is_empty() {
+        let all = self.train.packets().len();
+        self.send_first(all);
+    }
+
+    fn send_first(&mut self, count: usize) {
+        if count == 0 {
             return;
         }
         let (train, refused) = (&self.train, &mut self.refused);
@@ -197,15 +210,15 @@ impl Outbox {
         };
         match self.peers.get_mut(self.peer).and_then(Option::as_mut) {
             Some(sender) => {
-                let packets = train.packets().map(|(packet, _)| packet);
+                let packets = train.packets().take(count).map(|(packet, _)| packet);
                 sender.send(&mut self.batch, self.now, packets, failed);
                 if let Some(on) = sender.take_change() {
                     self.segmentation = Some((self.peer / 2, on));
                 }
             }
-            None => (0..train.packets().len()).for_each(|index| failed(index, Errno::NETUNREACH)),
+            None => (0..count).for_each(|index| failed(index, Errno::NETUNREACH)),
         }
-        self.train.clear();
+        self.train.remove_first(count);
     }
 
     /// Counts what was refused, each packet under its tunnel's reason instead of its tunnel's traffic.

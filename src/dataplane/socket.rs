@@ -88,6 +88,14 @@ impl Sender {
         };
     }
 
+    /// How many of the packets need not wait for others that would leave with them.
+    pub(super) fn settled<'a>(&self, packets: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
+        match self {
+            Self::Raw(_) => packets.len(),
+            Self::Udp(sender) => sender.settled(packets),
+        }
+    }
+
     pub(super) fn set_remote(&mut self, remote: SocketAddr) {
         match self {
             Self::Raw(socket) => socket.set_remote(remote.ip()),

@@ -87,6 +87,22 @@ impl Train {
         self.cars.is_empty()
     }
 
+    /// Removes the first `packets` packets, or all that there are; the others move to the front.
+    pub fn remove_first(&mut self, packets: usize) {
+        let Some(last) = packets.checked_sub(1) else {
+            return;
+        };
+        match self.cars.get(last) {
+            Some(&Car { end: removed, .. }) if packets < self.cars.len() => {
+                self.octets.copy_within(removed..self.used, 0);
+                self.used -= removed;
+                self.cars.drain(..packets);
+                self.cars.iter_mut().for_each(|car| car.end -= removed);
+            }
+            _ => self.clear(),
+        }
+    }
+
     /// Makes all room free again.
     #[inline]
     pub fn clear(&mut self) {
@@ -118,6 +134,26 @@ mod tests {
         let expected = [(&b"abc"[..], label(7)), (b"de", label(8)), (b"f", label(9))];
         assert_eq!(packets, expected);
         assert_eq!(train.packets().len(), 3);
+    }
+
+    #[test]
+    fn what_is_behind_the_first_packets_stays_in_order() {
+        let mut train = Train::new(3, 10);
+        train.reserve(6).unwrap().copy_from_slice(b"abcdef");
+        for (octets, destination) in [(3, 7), (2, 8), (1, 9)] {
+            train.commit(octets, label(destination));
+        }
+        train.remove_first(0);
+        assert_eq!(train.packets().len(), 3);
+        train.remove_first(1);
+        assert!(train.octets() == 3 && train.has_room(1, 7));
+        train.reserve(1).unwrap().copy_from_slice(b"g");
+        train.commit(1, label(10));
+        let packets: Vec<_> = train.packets().collect();
+        let expected = [(&b"de"[..], label(8)), (b"f", label(9)), (b"g", label(10))];
+        assert_eq!(packets, expected);
+        train.remove_first(4);
+        assert!(train.is_empty() && train.has_room(3, 10));
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Gso {
         }
     }
 
+    /// Whether trains are segmented now.
+    pub(super) fn segments(&self) -> bool {
+        matches!(self.state, State::On | State::Suspect(_))
+    }
+
     /// Whether to segment; it is tried again once its pause is over.
     pub(super) fn is_on(&mut self, now: Instant) -> bool {
         match self.state {

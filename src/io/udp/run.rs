@@ -87,6 +87,30 @@ impl Run {
         }
         Some(run)
     }
+
+    /// Whether there is no room for another packet like those before the last.
+    fn is_full(&self) -> bool {
+        self.packets == MAX_SEGMENTS || (self.packets + 1) * self.segment_octets > MAX_OCTETS
+    }
+
+    /// Whether `packets`, which it has all of, end with a shorter one, behind which nothing can follow in it.
+    fn is_closed(packets: &[&[u8]]) -> bool {
+        packets.last().map(|last| last.len()) < packets.first().map(|first| first.len())
+    }
+}
+
+/// How many packets at the start of `packets` leave as they would if more came behind them: all but those of a last run that more may join.
+pub(super) fn settled(packets: &[&[u8]]) -> usize {
+    let mut settled = 0;
+    while let Some(rest) = packets.get(settled..)
+        && let Some(run) = Run::first(rest, true)
+    {
+        if run.packets == rest.len() && !run.is_full() && !Run::is_closed(rest) {
+            return settled;
+        }
+        settled += run.packets;
+    }
+    packets.len()
 }
 
 #[cfg(test)]
@@ -109,6 +133,34 @@ mod tests {
     fn first(packets: &[Vec<u8>]) -> usize {
         let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
         Run::first(&packets, true).map_or(0, |run| run.packets)
+    }
+
+    fn settled_of(packets: &[Vec<u8>]) -> usize {
+        let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+        settled(&packets)
+    }
+
+    #[test]
+    fn the_last_packets_wait_for_more_unless_their_message_is_full() {
+        let equal = |count, octets| vec![v4(0, 64, octets); count];
+        assert_eq!(settled_of(&[]), 0);
+        assert_eq!(settled_of(&equal(44, 1472)), 44);
+        assert_eq!(settled_of(&equal(46, 1472)), 44);
+        assert_eq!(settled_of(&equal(43, 1472)), 0);
+        assert_eq!(settled_of(&equal(64, 100)), 64);
+        assert_eq!(settled_of(&equal(65, 100)), 64);
+        let closed = [equal(3, 1000), equal(2, 1200)].concat();
+        assert_eq!(settled_of(&closed), 3);
+        let ended = [equal(3, 1000), equal(1, 999)].concat();
+        assert_eq!(settled_of(&ended), 4);
+    }
+
+    #[test]
+    fn a_packet_that_leaves_whole_holds_up_nothing() {
+        let mut fragment = v4(0, 64, 100);
+        fragment[6..8].copy_from_slice(&[0x20, 0]);
+        let packets = [v4(0, 64, 100), fragment];
+        assert_eq!(settled_of(&packets), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use socket2::SockAddr;
 
 use super::gso::Gso;
-use super::run::{Run, header_octets};
+use super::run::{Run, header_octets, settled};
 use super::{TTL, UdpSocket};
 use crate::io::ethtool;
 use crate::io::raw::{SendBatch, SendSocket};
@@ -89,6 +89,20 @@ impl UdpSender {
     /// Since the last call, segmentation was switched off (false) or is tried again (true).
     pub fn take_change(&mut self) -> Option<bool> {
         self.gso.take_change()
+    }
+
+    /// How many packets at the start of `packets` leave as they would if more came behind them; the others fill no message yet. All of them
+    /// where the kernel does not segment, and where there are more than [`CHUNK`].
+    pub fn settled<'a>(&self, packets: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
+        let all = packets.len();
+        if !self.gso.segments() || all > CHUNK {
+            return all;
+        }
+        let mut chunk: [&[u8]; CHUNK] = [&[]; CHUNK];
+        for (place, packet) in chunk.iter_mut().zip(packets) {
+            *place = packet;
+        }
+        settled(chunk.get(..all).unwrap_or_default())
     }
 
     /// Sends whole outer packets, `IP | UDP | payload`, in order and without waiting; returns how many the kernel accepted.
