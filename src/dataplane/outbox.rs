@@ -16,6 +16,8 @@ const TRAIN_PACKETS: usize = 64;
 const TRAIN_OCTETS: usize = 160 * 1024;
 /// Half of a super-packet.
 const LARGE_OCTETS: usize = 32 * 1024;
+/// What is moved to the front of the train at most, to leave with what follows.
+const REST_OCTETS: usize = 16 * 1024;
 
 /// What a packet in the train is, so that a refused one is counted where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,8 +169,13 @@ impl Outbox {
             Some(Some(peer)) => peer.settled(self.train.packets().map(|(packet, _)| packet)),
             _ => all,
         };
-        let is_rest_small = all - settled <= TRAIN_PACKETS / 4;
-        self.send_first(if is_rest_small { settled } else { all });
+        let rest = self.train.packets().skip(settled);
+        let rest_octets: usize = rest.map(|(packet, _)| packet.len()).sum();
+        self.send_first(if rest_octets <= REST_OCTETS {
+            settled
+        } else {
+            all
+        });
     }
 
     /// How often the path of `slot` refused UDP segmentation; none without UDP.
