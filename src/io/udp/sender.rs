@@ -92,7 +92,7 @@ impl UdpSender {
     }
 
     /// How many packets at the start of `packets` leave as they would if more came behind them; the others fill no message yet. All of them
-    /// where the kernel does not segment, and where there are more than [`CHUNK`].
+    /// where the kernel does not segment, and where there are more than one call looks at.
     pub fn settled<'a>(&self, packets: impl ExactSizeIterator<Item = &'a [u8]>) -> usize {
         let all = packets.len();
         if !self.gso.segments() || all > CHUNK {
