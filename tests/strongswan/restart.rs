@@ -37,9 +37,8 @@ fn adit_that_ends_in_order_deletes_its_ike_sa_and_is_back_at_once() {
     }
 }
 
-#[test]
-fn adit_that_was_killed_announces_itself_anew_and_charon_forgets_the_old_ike_sa() {
-    let mut pair = Pair::start(&Link::new(), Initiator::Adit);
+pub(crate) fn adit_is_killed(link: &Link) {
+    let mut pair = Pair::start(link, Initiator::Adit);
     pair.adit.kill();
     pair.adit.restart(&pair.sites.a);
     pair.adit.wait_state("t", "up", SOON);
@@ -47,6 +46,11 @@ fn adit_that_was_killed_announces_itself_anew_and_charon_forgets_the_old_ike_sa(
     let sa = pair.charon.wait_established();
     assert_eq!(sa["uniqueid"], "2", "{sa}");
     wait_carries(&pair, SOON);
+}
+
+#[test]
+fn adit_that_was_killed_announces_itself_anew_and_charon_forgets_the_old_ike_sa() {
+    adit_is_killed(&Link::new());
 }
 
 #[test]
@@ -66,9 +70,8 @@ fn charon_that_ends_in_order_is_down_at_once_and_back_when_it_is() {
     }
 }
 
-#[test]
-fn a_killed_charon_that_begins_anew_replaces_what_adit_still_has() {
-    let mut pair = Pair::start(&Link::new(), Initiator::Charon);
+pub(crate) fn charon_is_killed(link: &Link) {
+    let mut pair = Pair::start(link, Initiator::Charon);
     let old = pair.adit.spis();
     pair.charon.kill();
     pair.charon.restart(&pair.sites.b);
@@ -83,8 +86,12 @@ fn a_killed_charon_that_begins_anew_replaces_what_adit_still_has() {
 }
 
 #[test]
-fn a_deleted_child_is_built_again_by_the_end_that_is_to_begin() {
-    let pair = Pair::start(&Link::new(), Initiator::Adit);
+fn a_killed_charon_that_begins_anew_replaces_what_adit_still_has() {
+    charon_is_killed(&Link::new());
+}
+
+pub(crate) fn charon_deletes_the_child(link: &Link) {
+    let pair = Pair::start(link, Initiator::Adit);
     let old = pair.adit.spis();
     pair.charon
         .swanctl_succeeds(&["--terminate", "--child", "net"]);
@@ -97,8 +104,12 @@ fn a_deleted_child_is_built_again_by_the_end_that_is_to_begin() {
 }
 
 #[test]
-fn a_cleared_tunnel_deletes_its_ike_sa_and_has_another_one_at_once() {
-    let pair = Pair::start(&Link::new(), Initiator::Adit);
+fn a_deleted_child_is_built_again_by_the_end_that_is_to_begin() {
+    charon_deletes_the_child(&Link::new());
+}
+
+pub(crate) fn adit_clears_the_tunnel(link: &Link) {
+    let pair = Pair::start(link, Initiator::Adit);
     let before = pair.charon.wait_established();
     pair.adit.succeeds(&["clear", "t"]);
     pair.charon
@@ -107,6 +118,11 @@ fn a_cleared_tunnel_deletes_its_ike_sa_and_has_another_one_at_once() {
     let after = pair.charon.wait_established();
     assert_ne!(before["initiator-spi"], after["initiator-spi"]);
     wait_carries(&pair, SOON);
+}
+
+#[test]
+fn a_cleared_tunnel_deletes_its_ike_sa_and_has_another_one_at_once() {
+    adit_clears_the_tunnel(&Link::new());
 }
 
 #[test]
