@@ -476,7 +476,10 @@ impl Lane {
         let kept = self.namespaces.assign(netns, (tunnel, index), &mut next);
         interface.assignment = next;
         done = done.and(kept);
-        if let (Some(index), Some(netlink)) = (index, self.namespaces.netlink(netns)) {
+        // The kernel tells of what is made again as it is: that would have the ways looked at, and this asked for, without end.
+        if before != interface.assignment
+            && let (Some(index), Some(netlink)) = (index, self.namespaces.netlink(netns))
+        {
             done = done.and(interface.reassign(&before, netlink, index));
         }
         done

@@ -2,8 +2,8 @@
 //! is translated to that address.
 //!
 //! Itinerary: the notice of the assignment → what it means here (assigned.rs) → nftables, on a thread that may wait for nft(8)
-//! (translator.rs) → the link lane. No packet is routed into the tunnel before the translation stands: a flow that began without it
-//! would never have it.
+//! (translator.rs) → the link lane. No packet is routed into the tunnel before the translation stands, since a flow that began without it
+//! would never have it, or before nft(8) has failed at it, which is told: the host's own packets do without.
 
 mod assigned;
 mod translator;

@@ -57,6 +57,29 @@ fn a_client_gets_an_address_and_the_network_behind_it_leaves_from_there() {
 }
 
 #[test]
+fn what_was_assigned_is_left_alone_once_it_is_there() {
+    let places = Places::new(1);
+    let _charon = Server::default().start(&places.servers[0]);
+    let adit = places.start_adit(1, GROUP_KEY, PASSWORD, ["", ""]);
+    adit.wait_state("t", "up", PATIENCE);
+    places.wait_lan_is_answered();
+    let changes = || {
+        let watch = "timeout 1 ip monitor address; test $? = 124";
+        places.a.run("sh", &["-c", watch])
+    };
+    // What the start itself changed is told late, too.
+    wait_for("nothing changes any more", PATIENCE, || {
+        changes().is_empty().then_some(())
+    });
+    // A route of somebody else has adit look at the ways again.
+    places.a.ip("route add unreachable 203.0.113.0/24");
+    wait_for("nothing changes any more", PATIENCE, || {
+        changes().is_empty().then_some(())
+    });
+    assert!(places.a.ip("addr show dev tun-t").contains("10.77.9.10/32"));
+}
+
+#[test]
 fn a_network_extension_announces_its_network_as_it_is() {
     let places = Places::new(1);
     let child = "remote_ts = 10.77.1.0/24";
