@@ -61,10 +61,9 @@ fn known(endpoint: &Endpoint, id: ConnectionId) -> Result<(), CommandError> {
 
 /// The ISAKMP SA in use.
 fn current(endpoint: &Endpoint, id: ConnectionId) -> Result<u64, CommandError> {
-    known(endpoint, id)?;
     let slot = endpoint.core.slots.get(&id);
-    slot.and_then(|slot| slot.current)
-        .ok_or(CommandError::NotEstablished)
+    let slot = slot.ok_or(CommandError::UnknownConnection)?;
+    slot.current.ok_or(CommandError::NotEstablished)
 }
 
 fn initiate(
@@ -73,18 +72,13 @@ fn initiate(
     id: ConnectionId,
     path: Path,
 ) -> Result<(), CommandError> {
-    known(endpoint, id)?;
-    if path.local.is_ipv4() != path.remote.is_ipv4() {
-        return Err(CommandError::FamiliesDiffer);
-    }
     let Some(slot) = endpoint.core.slots.get(&id) else {
         return Err(CommandError::UnknownConnection);
     };
-    let is_attempt = |cookie: &u64| {
-        let sa = endpoint.sa(*cookie);
-        sa.is_some_and(|sa| matches!(sa.phase, Phase::Opening | Phase::Configuring))
-    };
-    if slot.current.is_some() || slot.sas.iter().any(is_attempt) {
+    if path.local.is_ipv4() != path.remote.is_ipv4() {
+        return Err(CommandError::FamiliesDiffer);
+    }
+    if slot.current.is_some() || endpoint.is_opening(slot) {
         return Err(CommandError::AlreadyActive);
     }
     let connection = slot.connection.clone();
@@ -99,7 +93,6 @@ fn end(
     id: ConnectionId,
     why: DownWhy,
 ) -> Result<(), CommandError> {
-    known(endpoint, id)?;
     let Some(slot) = endpoint.core.slots.get_mut(&id) else {
         return Err(CommandError::UnknownConnection);
     };

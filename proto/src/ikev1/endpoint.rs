@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::child;
 use super::connection::Connection;
-use super::core::{Action, Core};
+use super::core::{Action, Core, Slot};
 use super::established;
 use super::sa::{End, Phase, Sa, Step};
 use super::task::Task;
@@ -205,6 +205,12 @@ impl Endpoint {
         self.sas.get(&cookie).map(|entry| &*entry.sa)
     }
 
+    /// Whether an attempt at a phase 1 of this tunnel is under way.
+    pub(super) fn is_opening(&self, slot: &Slot) -> bool {
+        let mut sas = slot.sas.iter().filter_map(|cookie| self.sa(*cookie));
+        sas.any(|sa| matches!(sa.phase, Phase::Opening | Phase::Configuring))
+    }
+
     /// Lets `act` work on an SA, and brings the tables up to date.
     pub(super) fn with<T>(
         &mut self,
@@ -220,11 +226,6 @@ impl Endpoint {
 
     /// Takes in a new SA.
     pub(super) fn insert(&mut self, now: Instant, sa: Box<Sa>) {
-        if let Some(id) = sa.id()
-            && let Some(slot) = self.core.slots.get_mut(&id)
-        {
-            slot.sas.insert(sa.local_cookie);
-        }
         let listed = Listed::default();
         self.put(now, Entry { sa, listed });
     }

@@ -164,12 +164,7 @@ fn task_of(endpoint: &mut Endpoint, now: Instant, id: ConnectionId, task: Task) 
         Task::Quick(replaces) => replaces == in_use,
         Task::QuickIfNone => in_use.is_none(),
         Task::Phase1 => {
-            let is_under_way = slot.sas.iter().any(|cookie| {
-                endpoint
-                    .sa(*cookie)
-                    .is_some_and(|sa| matches!(sa.phase, Phase::Opening | Phase::Configuring))
-            });
-            if let Some(path) = slot.path.filter(|_| !is_under_way) {
+            if let Some(path) = slot.path.filter(|_| !endpoint.is_opening(slot)) {
                 let connection = slot.connection.clone();
                 main_mode::initiate(&mut endpoint.core, now, id, connection, path);
             }

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::message::Contents;
 use super::proposal::IkeProposal;
 use super::responder_lifetime;
-use super::sa::{Peer, Sa};
+use super::sa::Sa;
 use super::session::Session;
 use crate::ike::natd::Nat;
 use crate::ike::{ConnectionId, Event, Failure, Identity, Path, PeerRefused};
@@ -196,10 +196,7 @@ pub(super) fn detect_nat(sa: &mut Sa, proposal: &IkeProposal, path: Path, conten
         .is_some_and(|(_, connection)| connection.nat_traversal);
     let Some((of_us, of_peer)) = said.split_first().filter(|_| offers && sa.peer.nat_t) else {
         // A peer that understands it would have said where it is.
-        sa.peer = Peer {
-            nat_t: false,
-            ..std::mem::take(&mut sa.peer)
-        };
+        sa.peer.nat_t = false;
         return;
     };
     let of = |at| super::natd::hash(proposal.hash, sa.cookies(), at);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::child::{Child, ChildState};
+use super::child::Child;
 use super::core::Slot;
 use super::sa::{Phase, Sa, Step};
 use crate::ike::{ChildStatus, IkeAlgorithms, IkeState, IkeStatus};
@@ -54,7 +54,7 @@ fn state(sa: &Sa) -> IkeState {
 }
 
 fn child_status(child: &Child, now: Instant) -> ChildStatus {
-    let is_in_use = child.is_in_use() && child.state != ChildState::Offered;
+    let is_in_use = child.is_in_use();
     ChildStatus {
         spi_in: child.spi_in,
         spi_out: child.spi_out,

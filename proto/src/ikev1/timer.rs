@@ -10,7 +10,7 @@ pub(super) const SUPERSEDED: Duration = Duration::from_secs(30);
 pub(super) const LINGER: Duration = Duration::from_secs(120);
 /// An ISAKMP SA without IPsec SAs, and without an attempt at one, asks for one after this.
 pub(super) const CHILDLESS: Duration = Duration::from_secs(1);
-/// A refused quick mode is tried again after this.
+/// What could not be had is asked for again after this.
 pub(super) const AGAIN: Duration = Duration::from_secs(15);
 /// Packets leave through a new pair when the peer has had this long to install it.
 pub(super) const SWITCH: Duration = Duration::from_secs(5);

@@ -121,7 +121,8 @@ fn identity(id: &Id<'_>) -> String {
     }
 }
 
-fn printable(data: &[u8]) -> String {
+/// What the octets of a name say, shortened.
+pub(in crate::wire) fn printable(data: &[u8]) -> String {
     let mut shown: String = data
         .escape_ascii()
         .map(char::from)

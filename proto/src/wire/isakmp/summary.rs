@@ -5,9 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::notify::{FIRST_STATUS, notify_name};
 use super::payload::{Attributes, ConfigKind, Delete, Id, Notify, Payload, kind};
 use super::vendor::VendorId;
+use crate::wire::ike::summary::printable;
 
-/// Characters of an identity that are shown.
-const IDENTITY_SHOWN_MAX: usize = 64;
 /// SPIs that are shown.
 const SPIS_SHOWN_MAX: usize = 8;
 
@@ -80,18 +79,6 @@ fn identity(id: &Id<'_>) -> String {
 fn halves<const N: usize>(data: &[u8]) -> Option<([u8; N], [u8; N])> {
     let (first, second) = data.split_first_chunk()?;
     Some((*first, second.try_into().ok()?))
-}
-
-fn printable(data: &[u8]) -> String {
-    let mut shown: String = data
-        .escape_ascii()
-        .map(char::from)
-        .take(IDENTITY_SHOWN_MAX)
-        .collect();
-    if data.len() > IDENTITY_SHOWN_MAX {
-        shown.push('…');
-    }
-    shown
 }
 
 fn notify(notify: &Notify<'_>) -> String {
