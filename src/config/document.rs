@@ -7,7 +7,7 @@ use super::keys::{Absent, Section};
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Written from the table in src/config/keys.rs: ADIT_BLESS=1 cargo test --test config -->
+<!-- Written from the table in src/config/keys/table.rs: ADIT_BLESS=1 cargo test --test config -->
 
 `adit run -c FILE` and `adit check FILE` read one TOML file. Keys are strict: an unknown key, a wrong type or a value out of
 range is an error, every error of the file is shown at once, and nothing is touched when there is one.

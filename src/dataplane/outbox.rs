@@ -157,7 +157,7 @@ impl Outbox {
         })
     }
 
-    /// Sends what is in the train if that is about one super-packet, whose octets are still in the cache. Of UDP the few packets that fill no
+    /// Sends what is in the train if that is half a super-packet or more, whose octets are still in the cache. Of UDP the few packets that fill no
     /// message, since ESP makes a super-packet larger than one, stay for the next read or [`Self::send`].
     #[inline]
     pub(super) fn send_if_large(&mut self) {
