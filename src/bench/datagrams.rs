@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_paced_stream_keeps_its_rate_and_each_packet_is_counted() {
-        let wire = Wire::make(1500, true).unwrap();
+        let wire = Wire::make(1500, true, None).unwrap();
         let mut path = path(&wire);
         let interrupt = Interrupt::default();
         for size in [Size::Octets(64), Size::Octets(1400), Size::Imix] {
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_faster_than_a_paced_stream_and_accounts_for_its_packets() {
-        let wire = Wire::make(1500, true).unwrap();
+        let wire = Wire::make(1500, true, None).unwrap();
         let mut path = path(&wire);
         let interrupt = Interrupt::default();
         let time = Duration::from_millis(200);
@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_rate_of_nothing_sends_nothing_and_ends_in_time() {
-        let wire = Wire::make(1500, true).unwrap();
+        let wire = Wire::make(1500, true, None).unwrap();
         let mut path = path(&wire);
         let (pace, time) = (Pace::Rate(0.0), Duration::from_millis(50));
         let run = path

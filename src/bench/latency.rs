@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn each_echo_over_a_wire_is_answered_and_timed() {
-        let wire = Wire::make(1500, true).unwrap();
+        let wire = Wire::make(1500, true, None).unwrap();
         let echo = Echo::open(wire.namespace(Side::East), outer(Side::East)).unwrap();
         let west = wire.namespace(Side::West);
         let time = Duration::from_millis(200);
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn echoes_that_nobody_answers_are_lost() {
-        let wire = Wire::make(1500, true).unwrap();
+        let wire = Wire::make(1500, true, None).unwrap();
         let nobody = SocketAddr::new(outer(Side::East), 9);
         let west = wire.namespace(Side::West);
         assert!(!answers(west, nobody));

@@ -4,6 +4,7 @@
 //! (src/sites/flow.rs), UDP floods and paced streams (datagrams.rs), the search for a loss-free rate (search.rs), echoes (latency.rs).
 //! course.rs puts them in order, runner.rs the rounds.
 
+mod congestion;
 mod course;
 mod datagrams;
 mod error;
@@ -59,6 +60,8 @@ pub struct Options {
     pub mtu: u32,
     /// The wire takes UDP super-packets whole.
     pub udp_gso: bool,
+    /// How TCP controls congestion, by the kernel's name; none is the system's way.
+    pub congestion_control: Option<String>,
     /// Print JSON instead of a table.
     pub json: bool,
     /// Where a page with plots is written.
@@ -122,6 +125,7 @@ impl Default for Options {
             tests: Test::value_variants().to_vec(),
             mtu: 1500,
             udp_gso: true,
+            congestion_control: None,
             json: false,
             html: None,
             columns: None,

@@ -58,6 +58,8 @@ pub struct Settings {
     pub mtu: u32,
     /// The wire takes UDP super-packets whole, as a veth does and hardware does not.
     pub udp_gso: bool,
+    /// How TCP controlled congestion, by the kernel's name; none where it does not say.
+    pub congestion_control: Option<String>,
     /// Workers of each endpoint.
     pub workers: usize,
     /// The command line that does the same again.

@@ -1,7 +1,9 @@
 //! The rounds: each measures every subject once, in an order that turns from round to round.
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
+use super::congestion;
 use super::course::{Course, Found};
 use super::error::BenchError;
 use super::interrupt::Interrupt;
@@ -12,6 +14,7 @@ use super::model::{Histogram, Metric, Results, Row, Settings, Subject};
 use super::progress::Progress;
 use super::subject::{Kind, Running};
 use super::{Baseline, Options};
+use crate::io::netns;
 use crate::sites;
 
 /// A subject and what was found of it so far.
@@ -33,6 +36,10 @@ pub(super) fn run(options: &Options) -> (Results, Result<(), BenchError>) {
             seconds: options.seconds,
             mtu: options.mtu,
             udp_gso: options.udp_gso,
+            congestion_control: options
+                .congestion_control
+                .clone()
+                .or_else(congestion::of_system),
             workers: options.endpoints.workers.map_or(1, usize::from),
             command: options.command.clone(),
         },
@@ -45,6 +52,9 @@ pub(super) fn run(options: &Options) -> (Results, Result<(), BenchError>) {
 
 fn run_rounds(options: &Options, entries: &mut [Entry]) -> Result<(), BenchError> {
     sites::prepare()?;
+    if let Some(name) = &options.congestion_control {
+        congestion::set(netns::create_anonymous()?.as_fd(), name)?;
+    }
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(options.progress);
     let count = entries.len();

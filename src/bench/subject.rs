@@ -58,7 +58,11 @@ impl Running {
         interrupt: &Interrupt,
     ) -> Result<Self, BenchError> {
         let folder = Folder::make("adit-bench").map_err(BenchError::of("a temporary folder"))?;
-        let mut wire = Wire::make(options.mtu, options.udp_gso)?;
+        let mut wire = Wire::make(
+            options.mtu,
+            options.udp_gso,
+            options.congestion_control.as_deref(),
+        )?;
         if let Kind::Mode(mode) = kind {
             write_configurations(*mode, &options.endpoints, folder.path())
                 .map_err(BenchError::of(&folder.path().display().to_string()))?;

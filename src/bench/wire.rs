@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::congestion;
 use super::error::BenchError;
 use super::mode::outer;
 use super::process::{Process, Residents, Usage};
@@ -35,10 +36,18 @@ struct End {
 }
 
 impl Wire {
-    /// Makes both namespaces and joins them; without `udp_gso` the wire takes UDP packets one by one, as hardware does.
-    pub(super) fn make(mtu: u32, udp_gso: bool) -> Result<Self, BenchError> {
+    /// Makes both namespaces and joins them; without `udp_gso` the wire takes UDP packets one by one, as hardware does. TCP in them
+    /// controls congestion as told, or as the system does.
+    pub(super) fn make(
+        mtu: u32,
+        udp_gso: bool,
+        congestion_control: Option<&str>,
+    ) -> Result<Self, BenchError> {
         let make = || -> Result<End, BenchError> {
             let namespace = netns::create_anonymous()?;
+            if let Some(name) = congestion_control {
+                congestion::set(namespace.as_fd(), name)?;
+            }
             let netlink = netns::within(Some(namespace.as_fd()), Netlink::open)??;
             Ok(End { namespace, netlink })
         };

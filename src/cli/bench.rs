@@ -64,6 +64,9 @@ pub struct Bench {
     /// Make the wire refuse UDP super-packets, as hardware does and a veth does not
     #[arg(long)]
     pub no_udp_gso: bool,
+    /// How TCP controls congestion: cubic, bbr, or what else the kernel has [default: as the system]
+    #[arg(long, value_name = "NAME")]
+    pub congestion_control: Option<String>,
     /// Offloads to switch off in adit
     #[arg(long, value_enum, value_name = "OFFLOAD,...", value_delimiter = ',')]
     pub no_offload: Vec<Offload>,
@@ -131,6 +134,7 @@ fn options(command: &Bench) -> Options {
         tests,
         mtu: u32::from(command.mtu),
         udp_gso: !command.no_udp_gso,
+        congestion_control: command.congestion_control.clone(),
         json: command.json,
         html: command.html.clone(),
         columns: columns(io::stdout()),

@@ -338,13 +338,14 @@ fn method(page: &mut String, results: &Results) {
         (
             "Wire",
             format!(
-                "veth, MTU {}, UDP segmentation {}",
+                "veth, MTU {}, UDP segmentation {}, TCP by {}",
                 settings.mtu,
                 if settings.udp_gso {
                     "by the device"
                 } else {
                     "off"
-                }
+                },
+                settings.congestion_control.as_deref().unwrap_or("unknown")
             ),
         ),
     ];

@@ -41,6 +41,7 @@ pub(super) fn results(samples: &[Sample<'_>]) -> Results {
             seconds: 3,
             mtu: 1500,
             udp_gso: true,
+            congestion_control: Some("cubic".to_owned()),
             workers: 1,
             command: "adit bench --mode esp-udp".to_owned(),
         },

@@ -51,12 +51,13 @@ pub fn print(results: &Results, columns: Option<usize>, out: &mut dyn Write) -> 
     } = results;
     writeln!(
         out,
-        "\n {} CPUs ({}), Linux {}, MTU {}, UDP GSO {}; median of {}",
+        "\n {} CPUs ({}), Linux {}, MTU {}, UDP GSO {}, TCP by {}; median of {}",
         machine.cpus,
         shown(&machine.cpu),
         shown(&machine.kernel),
         settings.mtu,
         if settings.udp_gso { "on" } else { "off" },
+        shown(settings.congestion_control.as_deref().unwrap_or("unknown")),
         figures::rounds(results),
     )?;
     writeln!(out, " {}", shown(&figures::headline(results)))
