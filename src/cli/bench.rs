@@ -15,8 +15,7 @@ use crate::bench::model::Size;
 use crate::bench::{
     self, Baseline, Endpoints, MAX_OCTETS, MIN_OCTETS, Mode, Offload, Options, Test,
 };
-
-const BUSY_POLL_AT_MOST: Duration = Duration::from_millis(1);
+use crate::config::BUSY_POLL_MAX;
 
 /// `adit bench`
 ///
@@ -73,7 +72,7 @@ pub struct Bench {
     /// Workers of each endpoint of adit [default: as adit run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
-    /// How long a worker of adit spins before it sleeps, up to 1ms [default: as adit run]
+    /// How long a worker of adit spins before it sleeps, up to 10ms [default: as adit run]
     #[arg(long, value_name = "TIME", value_parser = parse_busy_poll)]
     pub busy_poll: Option<Duration>,
     /// One round of one second: one TCP stream, 1400 octets
@@ -203,10 +202,10 @@ fn parse_size(text: &str) -> Result<Size, String> {
 
 fn parse_busy_poll(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time <= BUSY_POLL_AT_MOST {
+    if time <= BUSY_POLL_MAX {
         Ok(time)
     } else {
-        Err(format!("want at most {BUSY_POLL_AT_MOST:?}"))
+        Err(format!("want at most {BUSY_POLL_MAX:?}"))
     }
 }
 
@@ -283,7 +282,7 @@ mod tests {
             ["--udp", "63"],
             ["--loss-free", "9001"],
             ["--loss-free", "large"],
-            ["--busy-poll", "2ms"],
+            ["--busy-poll", "11ms"],
             ["--suite", "des"],
             ["--rounds", "0"],
             ["--mtu", "1279"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::scalar::one_of;
 use super::time::show_time;
 
-pub use table::{DEFAULT_SOCKET, KEYS};
+pub use table::{BUSY_POLL_MAX, DEFAULT_SOCKET, KEYS};
 pub(super) use table::{DPD_PROFILE_INTERVAL_MIN, DPD_PROFILE_RETRY_MIN, PROFILE_PERIOD_MIN};
 
 /// Keys of [`Section::Ike`] that version 1 has too, with the same meaning.

@@ -34,7 +34,7 @@ pub use ike::v1::{ClientMode, EasyVpn, EspProposal, IkeProposal, IkeV1};
 pub use ike::{
     ChildMode, Credentials, IkeConfig, IkeEndpoint, IkeV2, IkeVersion, Retransmit, Start,
 };
-pub use keys::{Absent, DEFAULT_SOCKET, KEYS, Key, Kind, List, Section};
+pub use keys::{Absent, BUSY_POLL_MAX, DEFAULT_SOCKET, KEYS, Key, Kind, List, Section};
 pub use overhead::Overhead;
 pub use report::{Problem, Report, Severity};
 pub use types::{

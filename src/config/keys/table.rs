@@ -10,6 +10,9 @@ use super::{Absent, Key, Kind, List, Section};
 
 /// The socket of the daemon when neither the file nor the command line names one.
 pub const DEFAULT_SOCKET: &str = "/run/adit.sock";
+
+/// The longest `busy-poll`.
+pub const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
 /// The longest path that a Unix socket's address holds with its final zero octet (unix(7)), in octets.
 const SOCKET_PATH_OCTETS: usize = 107;
 /// The least MTU that IPv6 allows on a link (RFC 8200 §5), in octets.
@@ -79,8 +82,8 @@ pub const KEYS: &[Key] = &[
         "Threads of the data plane. A tunnel belongs to one of them; those in UDP share a socket and belong to the first, as do those with IKE."),
     key(Section::Top, "pin", Any(&[Word(&["off", "auto"]), Kind::List(&list(Integer(0, 4095), 1, 64))]), Value("\"off\""),
         "Whether each worker is bound to one CPU: not, by adit's choice within the CPUs that it may use, or to these CPUs, one for each worker."),
-    key(Section::Top, "busy-poll", Time(Duration::ZERO, Duration::from_millis(1)), Value("\"0s\""),
-        "How long a worker goes on asking for packets before it sleeps. More is less latency for more CPU time."),
+    key(Section::Top, "busy-poll", Time(Duration::ZERO, BUSY_POLL_MAX), Value("\"0s\""),
+        "How long a worker goes on asking for packets before it sleeps. Packets that come no further apart than that find it awake: less latency for more CPU time."),
     key(Section::Top, "socket", Kind::AbsolutePath(SOCKET_PATH_OCTETS), Words("`/run/adit.sock`"),
         "The Unix socket on which the daemon listens, mode 0600. `--socket` on the command line wins."),
     key(Section::Top, "ike", Table(Section::IkeEndpoint), Value("{}"),

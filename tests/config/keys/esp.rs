@@ -60,10 +60,10 @@ fn shown(prefixes: &[adit::config::Prefix]) -> Vec<String> {
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    row!(Top, "busy-poll", "", |c| c.busy_poll, [("\"0us\"", "0ns"), ("\"50us\"", "50µs"), ("\"1ms\"", "1ms")], [
-        ("\"1001us\"", "busy-poll 1001us above maximum 1ms"),
+    row!(Top, "busy-poll", "", |c| c.busy_poll, [("\"0us\"", "0ns"), ("\"50us\"", "50µs"), ("\"10ms\"", "10ms")], [
+        ("\"10001us\"", "busy-poll 10001us above maximum 10ms"),
         ("\"50µs\"", "busy-poll \"50µs\" has an unknown unit | write \"50us\""),
-        ("true", "busy-poll is a boolean, expected a time \"0s\"..=\"1ms\""),
+        ("true", "busy-poll is a boolean, expected a time \"0s\"..=\"10ms\""),
     ]),
     row!(Tunnel, "udp", "", |c| c.tunnels[0].udp.map(|u| (u.port, u.remote_port, u.nat, u.nat_keepalive)), [
         ("false", "None"),
