@@ -28,8 +28,9 @@ pub(super) fn message(
     sa: &mut Sa,
     now: Instant,
     path: Path,
-    (header, octets): (Header, &[u8]),
+    message: (Header, &[u8]),
 ) {
+    let (header, octets) = message;
     if !header.flags.encryption {
         match Contents::plain(header, octets) {
             Some(contents) => in_the_clear(core, sa, now, &contents),
@@ -37,16 +38,13 @@ pub(super) fn message(
         }
         return;
     }
+    let mut chain = Vec::new();
     let opened = sa
         .exchange_iv(header.message_id)
         .filter(|_| header.message_id != 0)
-        .and_then(|iv| sa.keys.as_ref()?.open(&iv, &header, octets));
-    let Some((chain, next_iv)) = opened else {
+        .and_then(|iv| sa.keys.as_ref()?.open(&iv, message, &mut chain));
+    let Some(contents) = opened else {
         core.counters.not_authentic += 1;
-        return;
-    };
-    let Some(contents) = Contents::decrypted(header, octets, &chain, next_iv) else {
-        core.counters.malformed += 1;
         return;
     };
     let is_proven = sa

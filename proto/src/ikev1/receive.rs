@@ -114,13 +114,8 @@ fn of_sa(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, message: (Heade
 }
 
 /// Main or aggressive mode.
-fn phase_1(
-    core: &mut Core,
-    sa: &mut Sa,
-    now: Instant,
-    path: Path,
-    (header, octets): (Header, &[u8]),
-) {
+fn phase_1(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, message: (Header, &[u8])) {
+    let (header, octets) = message;
     if let Some((taken, answer)) = &sa.taken
         && *taken == digest(octets)
     {
@@ -158,20 +153,19 @@ fn phase_1(
         }
         return;
     }
+    let mut chain = Vec::new();
     let opened = sa
         .keys
         .as_ref()
-        .and_then(|session| session.open(&sa.iv, &header, octets));
-    let Some((chain, next_iv)) = opened else {
-        core.counters.not_authentic += 1;
-        phase_1::unreadable(core, sa);
-        return;
-    };
-    match Contents::decrypted(header, octets, &chain, next_iv) {
+        .and_then(|session| session.open(&sa.iv, message, &mut chain));
+    match opened {
         Some(contents) => {
             core.trace_received(sa.id(), &contents);
             main_mode::message(core, sa, now, path, &contents);
         }
-        None => core.counters.malformed += 1,
+        None => {
+            core.counters.not_authentic += 1;
+            phase_1::unreadable(core, sa);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::keys::{ChildSeeds, IsakmpKeys, Seeds, child_keymat};
 use super::message::Contents;
 use super::proposal::IkeProposal;
 use super::sa::Phase1;
-use crate::wire::isakmp::{Header, Opened, Writer, behind_hash, opened};
+use crate::wire::isakmp::{Header, Opened, Writer, behind_hash};
 
 /// See the module.
 #[derive(Debug)]
@@ -118,12 +118,17 @@ impl Session {
         Some(Sealed { octets, iv })
     }
 
-    /// Decrypts a message: the chain with its padding, and the IV of the next one, to be kept if it proves to be the peer's.
-    pub(super) fn open(&self, iv: &Iv, header: &Header, octets: &[u8]) -> Option<(Vec<u8>, Iv)> {
-        let (chain, next) = chain::open(&self.cipher, iv, header, octets).ok()?;
-        // A wrong key gives noise, which hardly ever reads as payloads.
-        opened(header.next_payload, &chain).ok()?;
-        Some((chain, next))
+    /// Decrypts a message into `chain`, padding and all, and reads it; its IV is to be kept if it proves to be the peer's. A wrong key gives
+    /// noise, which hardly ever reads as payloads.
+    pub(super) fn open<'a>(
+        &self,
+        iv: &Iv,
+        (header, octets): (Header, &'a [u8]),
+        chain: &'a mut Vec<u8>,
+    ) -> Option<Contents<'a>> {
+        let (decrypted, next_iv) = chain::open(&self.cipher, iv, &header, octets).ok()?;
+        *chain = decrypted;
+        Contents::decrypted(header, octets, chain, next_iv)
     }
 
     /// The keys of the ESP SA that receives by `spi`.

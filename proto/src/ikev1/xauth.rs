@@ -64,8 +64,9 @@ pub(super) fn message(
     sa: &mut Sa,
     now: Instant,
     path: Path,
-    (header, octets): (Header, &[u8]),
+    message: (Header, &[u8]),
 ) {
+    let (header, octets) = message;
     let message_id = header.message_id;
     let Some(state) = sa.configuring.as_mut() else {
         core.counters.unexpected += 1;
@@ -98,13 +99,10 @@ pub(super) fn message(
         return;
     }
     let iv = of_ours.or(iv).or_else(|| sa.exchange_iv(message_id));
-    let opened = iv.and_then(|iv| sa.keys.as_ref()?.open(&iv, &header, octets));
-    let Some((chain, next_iv)) = opened else {
+    let mut chain = Vec::new();
+    let opened = iv.and_then(|iv| sa.keys.as_ref()?.open(&iv, message, &mut chain));
+    let Some(contents) = opened else {
         core.counters.not_authentic += 1;
-        return;
-    };
-    let Some(contents) = Contents::decrypted(header, octets, &chain, next_iv) else {
-        core.counters.malformed += 1;
         return;
     };
     let is_proven = sa

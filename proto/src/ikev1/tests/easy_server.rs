@@ -115,7 +115,9 @@ impl Server {
     pub(super) fn take(&mut self, iv: &Iv) -> (Header, Vec<u8>, Iv) {
         let (_, octets) = self.net.sent.pop_front().expect("a message of the client");
         let header = Header::parse(&octets).unwrap();
-        let (chain, next) = self.session.open(iv, &header, &octets).unwrap();
+        let mut chain = Vec::new();
+        let opened = self.session.open(iv, (header, &octets), &mut chain);
+        let next = opened.unwrap().next_iv.unwrap();
         self.taken = octets;
         (header, chain, next)
     }
@@ -246,8 +248,10 @@ pub(super) fn assign(server: &mut Server, address: [u8; 4]) -> Option<(Header, V
 /// Answers a quick mode without a key exchange of its own.
 pub(super) fn answer_quick(server: &mut Server, (header, quick): &(Header, Vec<u8>)) {
     let iv = server.session.exchange_iv(&server.iv, header.message_id);
-    let (chain, next) = server.session.open(&iv, header, quick).unwrap();
-    let contents = Contents::decrypted(*header, quick, &chain, next.clone()).unwrap();
+    let mut chain = Vec::new();
+    let contents = server.session.open(&iv, (*header, quick), &mut chain);
+    let contents = contents.unwrap();
+    let next = contents.next_iv.clone().unwrap();
     let (mut writer, ni) = (Writer::new(), contents.nonce().unwrap());
     writer
         .raw(kind::SA, contents.sa().unwrap().1)

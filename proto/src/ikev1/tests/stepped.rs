@@ -100,9 +100,13 @@ impl Stepped {
         for before in first..number {
             let octets = self.sent(before);
             let header = Header::parse(octets).unwrap();
-            iv = self.session().open(&iv, &header, octets).unwrap().1;
+            let mut chain = Vec::new();
+            let opened = self.session().open(&iv, (header, octets), &mut chain);
+            iv = opened.unwrap().next_iv.unwrap();
         }
-        let (chain, _) = self.session().open(&iv, &header, octets).unwrap();
+        let mut chain = Vec::new();
+        let opened = self.session().open(&iv, (header, octets), &mut chain);
+        assert!(opened.is_some());
         (split(header.next_payload, &chain), iv)
     }
 
