@@ -11,6 +11,7 @@ use super::dpd_message::DpdMessage;
 use super::hash::Which;
 use super::message::Contents;
 use super::quick_asked;
+use super::receive;
 use super::responder_lifetime;
 use super::sa::{End, Phase, Sa};
 use super::task::Task;
@@ -39,25 +40,9 @@ pub(super) fn message(
         return;
     }
     let mut chain = Vec::new();
-    let opened = sa
-        .exchange_iv(header.message_id)
-        .filter(|_| header.message_id != 0)
-        .and_then(|iv| sa.keys.as_ref()?.open(&iv, message, &mut chain));
-    let Some(contents) = opened else {
-        core.counters.not_authentic += 1;
+    let Some(contents) = receive::proven(core, sa, None, Which::First, message, &mut chain) else {
         return;
     };
-    let is_proven = sa
-        .keys
-        .as_ref()
-        .is_some_and(|session| session.proves(Which::First, &contents));
-    if !is_proven {
-        core.counters.not_authentic += 1;
-        core.trace(sa.id(), || {
-            "dropped an informational message: its HASH does not verify".to_owned()
-        });
-        return;
-    }
     if !is_dpd(&contents) && !sa.message_ids.is_full() && !sa.message_ids.take(header.message_id) {
         core.counters.message_id += 1;
         return;

@@ -16,6 +16,7 @@ use super::offers;
 use super::pair::{Made, Selectors, exchange_keys, made, proposed};
 use super::proposal::Life;
 use super::quick_asked::{self, Asked};
+use super::receive;
 use super::repeat::{Answered, Outstanding};
 use super::responder_lifetime;
 use super::sa::{End, Sa};
@@ -83,15 +84,8 @@ pub(super) fn message(
     if repeated(core, sa, now, message_id, octets) {
         return;
     }
-    let known = sa.quicks.get(&message_id).map(|quick| quick.iv.clone());
-    let iv = known.or_else(|| sa.exchange_iv(message_id));
-    let mut chain = Vec::new();
-    let opened = iv.and_then(|iv| sa.keys.as_ref()?.open(&iv, message, &mut chain));
-    let Some(contents) = opened else {
-        core.counters.not_authentic += 1;
-        return;
-    };
-    let which = match sa.quicks.get(&message_id).map(|quick| &quick.step) {
+    let known = sa.quicks.get(&message_id);
+    let which = match known.map(|quick| &quick.step) {
         None => Which::First,
         Some(Step::Asked(asked)) => Which::Second { ni: &asked.nonce_i },
         Some(Step::Answered {
@@ -105,17 +99,11 @@ pub(super) fn message(
             return;
         }
     };
-    let is_proven = sa
-        .keys
-        .as_ref()
-        .is_some_and(|session| session.proves(which, &contents));
-    if !is_proven {
-        core.counters.not_authentic += 1;
-        core.trace(sa.id(), || {
-            format!("dropped quick mode {message_id:08x}: its HASH does not verify")
-        });
+    let iv = known.map(|quick| quick.iv.clone());
+    let mut chain = Vec::new();
+    let Some(contents) = receive::proven(core, sa, iv, which, message, &mut chain) else {
         return;
-    }
+    };
     core.trace_received(sa.id(), &contents);
     proven(core, sa, now, path, &contents);
 }

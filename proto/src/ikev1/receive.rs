@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use super::chain::Iv;
 use super::core::Core;
 use super::endpoint::Endpoint;
-use super::message::{Contents, digest};
+use super::hash::Which;
+use super::message::{Contents, digest, message_words};
 use super::sa::{Phase, Sa, Step};
 use super::{aggressive, informational, main_mode, phase_1, quick, xauth};
 use crate::ike::Path;
@@ -111,6 +113,34 @@ fn of_sa(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, message: (Heade
         | ExchangeType::Transaction
         | ExchangeType::Other(_) => core.counters.unexpected += 1,
     }
+}
+
+/// A message behind phase 1, decrypted into `chain`, with the IV of its exchange as far as that has begun. None where its HASH does not verify,
+/// which is counted: nothing of such a message is to be believed.
+pub(super) fn proven<'a>(
+    core: &mut Core,
+    sa: &Sa,
+    iv: Option<Iv>,
+    which: Which<'_>,
+    message: (Header, &'a [u8]),
+    chain: &'a mut Vec<u8>,
+) -> Option<Contents<'a>> {
+    let (header, _) = message;
+    // The message ID 0 is phase 1's, which has no such HASH.
+    let session = sa.keys.as_ref().filter(|_| header.message_id != 0);
+    let contents = session.and_then(|session| {
+        let iv = iv.or_else(|| sa.exchange_iv(header.message_id))?;
+        let contents = session.open(&iv, message, chain)?;
+        session.proves(which, &contents).then_some(contents)
+    });
+    if contents.is_none() {
+        core.counters.not_authentic += 1;
+        core.trace(sa.id(), || {
+            let words = message_words(&header);
+            format!("dropped {} {words}: not authentic", header.exchange)
+        });
+    }
+    contents
 }
 
 /// Main or aggressive mode.

@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::core::Core;
 use super::hash::Which;
 use super::message::{Contents, digest};
+use super::receive;
 use super::repeat::{Answered, Outstanding};
 use super::sa::{End, Phase, Sa};
 use super::xauth_message::{Challenge, status, status_ack};
@@ -98,21 +99,11 @@ pub(super) fn message(
         core.counters.message_id += 1;
         return;
     }
-    let iv = of_ours.or(iv).or_else(|| sa.exchange_iv(message_id));
+    let iv = of_ours.or(iv);
     let mut chain = Vec::new();
-    let opened = iv.and_then(|iv| sa.keys.as_ref()?.open(&iv, message, &mut chain));
-    let Some(contents) = opened else {
-        core.counters.not_authentic += 1;
+    let Some(contents) = receive::proven(core, sa, iv, Which::First, message, &mut chain) else {
         return;
     };
-    let is_proven = sa
-        .keys
-        .as_ref()
-        .is_some_and(|session| session.proves(Which::First, &contents));
-    if !is_proven {
-        core.counters.not_authentic += 1;
-        return;
-    }
     core.trace_received(sa.id(), &contents);
     proven(core, sa, now, path, &contents, (is_new, is_ours));
 }

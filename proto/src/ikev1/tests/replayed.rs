@@ -119,3 +119,18 @@ fn an_error_that_was_told_before_refuses_no_later_pair() {
         assert_ne!(net.sides[to].only().spi_in, before);
     }
 }
+
+#[test]
+fn nothing_is_expected_in_a_quick_mode_that_is_complete() {
+    let mut net = Net::established();
+    let before = net.sides[B].endpoint.counters();
+    let mut octets = last(&net, A);
+    let header = Header::parse(&octets).unwrap();
+    assert_eq!(header.exchange, ExchangeType::Quick);
+    *octets.last_mut().unwrap() ^= 1;
+    let another = flight(&net, B, octets);
+    net.deliver(&another);
+    let after = net.sides[B].endpoint.counters();
+    assert_eq!(after.unexpected, before.unexpected + 1);
+    assert_eq!(after.not_authentic, before.not_authentic);
+}
