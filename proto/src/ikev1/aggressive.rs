@@ -8,7 +8,7 @@ use adit_crypto::v1::KeyPair;
 
 use super::connection::Connection;
 use super::core::{Action, Core};
-use super::message::{Contents, digest};
+use super::message::Contents;
 use super::offers;
 use super::phase_1::{
     Taken, agree, complete, detect_nat, float, nat_payloads, proof, public_and_nonce, reported,
@@ -66,7 +66,7 @@ pub(super) fn answer(
     contents: &Contents<'_>,
 ) {
     match taken(core, sa, now, path, contents) {
-        Ok(answer) => sa.taken = Some((digest(contents.octets), Some(answer))),
+        Ok(answer) => sa.last.set(contents.octets, Some(answer)),
         Err(why) => {
             // It may be anybody's, so that a better one is waited for; but when the key pair was used up there is no second try with it.
             match why {

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::core::{Action, Core};
 use super::endpoint::Endpoint;
 use super::informational;
-use super::message::{Contents, digest};
+use super::message::Contents;
 use super::offers::{self, IkeChoice};
 use super::phase_1::{
     Taken, agree, complete, detect_nat, float, key_pair, nat_payloads, proof, public_and_nonce,
@@ -145,7 +145,7 @@ fn open(
     sa.tunnel = Some(tunnel);
     let octets = sa.plain(core, ExchangeType::IdentityProtection, &mut writer);
     core.transmit(path, octets.clone());
-    sa.taken = Some((digest(contents.octets), Some(octets)));
+    sa.last.set(contents.octets, Some(octets));
     sa
 }
 
@@ -186,7 +186,7 @@ pub(super) fn message(
         (Step::Choice, false) | (Step::Aggressive, _) => Err(Taken::No),
     };
     match result {
-        Ok(answer) => sa.taken = Some((digest(contents.octets), answer)),
+        Ok(answer) => sa.last.set(contents.octets, answer),
         Err(Taken::No) => core.counters.unexpected += 1,
         Err(Taken::Refused(why)) => reported(core, sa, why),
     }

@@ -1,7 +1,5 @@
 //! A message as it came: header, payloads, and what is looked for in them.
 
-use adit_crypto::sha1;
-
 use super::chain::Iv;
 use super::core::Core;
 use crate::ike::{ConnectionId, Identity};
@@ -155,11 +153,6 @@ impl<'a> Contents<'a> {
             Some(attributes)
         })
     }
-}
-
-/// What tells a message from another.
-pub(super) fn digest(octets: &[u8]) -> [u8; 20] {
-    sha1(&[octets])
 }
 
 /// Who a peer says it is.

@@ -11,13 +11,13 @@ use super::connection::Connection;
 use super::core::Core;
 use super::hash::Which;
 use super::informational;
-use super::message::{Contents, digest};
+use super::message::Contents;
 use super::offers;
 use super::pair::{Made, Selectors, exchange_keys, made, proposed};
 use super::proposal::Life;
 use super::quick_asked::{self, Asked};
 use super::receive;
-use super::repeat::{Answered, Outstanding};
+use super::repeat::{LastAnswer, Outstanding};
 use super::responder_lifetime;
 use super::sa::{End, Sa};
 use super::task::Task;
@@ -33,9 +33,7 @@ pub(super) const QUICKS_MAX: usize = 32;
 pub(super) struct Quick {
     pub(super) step: Step,
     pub(super) iv: Iv,
-    /// The last message that was taken, and its answer.
-    pub(super) taken: Option<([u8; 20], Option<Vec<u8>>)>,
-    pub(super) answered: Answered,
+    pub(super) last: LastAnswer,
     pub(super) outstanding: Option<Outstanding>,
     /// When what is complete is forgotten.
     pub(super) until: Instant,
@@ -79,9 +77,10 @@ pub(super) fn message(
     path: Path,
     message: (Header, &[u8]),
 ) {
-    let (header, octets) = message;
-    let message_id = header.message_id;
-    if repeated(core, sa, now, message_id, octets) {
+    let message_id = message.0.message_id;
+    let way = (sa.id(), sa.path);
+    let known = sa.quicks.get_mut(&message_id);
+    if known.is_some_and(|quick| quick.last.repeats(core, now, way, message)) {
         return;
     }
     let known = sa.quicks.get(&message_id);
@@ -106,25 +105,6 @@ pub(super) fn message(
     };
     core.trace_received(sa.id(), &contents);
     proven(core, sa, now, path, &contents);
-}
-
-/// Whether the message is the last one of its exchange that was taken, which is answered as it was.
-fn repeated(core: &mut Core, sa: &mut Sa, now: Instant, message_id: u32, octets: &[u8]) -> bool {
-    let Some(quick) = sa.quicks.get_mut(&message_id) else {
-        return false;
-    };
-    let Some((taken, answer)) = &quick.taken else {
-        return false;
-    };
-    if *taken != digest(octets) {
-        return false;
-    }
-    let may = answer.is_some() && quick.answered.may_repeat(now);
-    if let Some(answer) = answer.clone().filter(|_| may) {
-        core.counters.repeated_responses += 1;
-        core.transmit(sa.path, answer);
-    }
-    true
 }
 
 /// The HASH of the message verified.
@@ -157,8 +137,7 @@ pub(super) fn done(now: Instant, contents: &Contents<'_>, answer: Option<(Vec<u8
     Quick {
         step: Step::Done,
         iv: iv.or(contents.next_iv.clone()).unwrap_or_default(),
-        taken: Some((digest(contents.octets), answer)),
-        answered: Answered::default(),
+        last: LastAnswer::new(contents.octets, answer),
         outstanding: None,
         until: now + LINGER,
     }
@@ -199,8 +178,7 @@ fn request(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, contents: &Co
                     spi_in,
                 },
                 iv: sealed.iv,
-                taken: Some((digest(contents.octets), Some(sealed.octets.clone()))),
-                answered: Answered::default(),
+                last: LastAnswer::new(contents.octets, Some(sealed.octets.clone())),
                 outstanding: Some(Outstanding::new(now, sealed.octets, &connection.retransmit)),
                 until: now,
             };

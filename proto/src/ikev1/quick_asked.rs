@@ -14,7 +14,7 @@ use super::message::Contents;
 use super::offers;
 use super::pair::{Made, Selectors, made, proposed};
 use super::quick::{QUICKS_MAX, Quick, Step, done, forget};
-use super::repeat::{Answered, Outstanding};
+use super::repeat::{LastAnswer, Outstanding};
 use super::responder_lifetime;
 use super::sa::{End, Sa};
 use super::task::Task;
@@ -85,8 +85,7 @@ pub(super) fn ask(core: &mut Core, sa: &mut Sa, now: Instant) -> bool {
     let quick = Quick {
         step: Step::Asked(Box::new(asked)),
         iv: sealed.iv,
-        taken: None,
-        answered: Answered::default(),
+        last: LastAnswer::default(),
         outstanding: Some(Outstanding::new(now, sealed.octets, &connection.retransmit)),
         until: now,
     };

@@ -6,7 +6,7 @@ use super::chain::Iv;
 use super::core::Core;
 use super::endpoint::Endpoint;
 use super::hash::Which;
-use super::message::{Contents, digest, message_words};
+use super::message::{Contents, message_words};
 use super::sa::{Phase, Sa, Step};
 use super::{aggressive, informational, main_mode, phase_1, quick, xauth};
 use crate::ike::Path;
@@ -146,15 +146,8 @@ pub(super) fn proven<'a>(
 /// Main or aggressive mode.
 fn phase_1(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, message: (Header, &[u8])) {
     let (header, octets) = message;
-    if let Some((taken, answer)) = &sa.taken
-        && *taken == digest(octets)
-    {
-        let answer = answer.clone();
-        if let Some(answer) = answer.filter(|_| sa.answered.may_repeat(now)) {
-            core.counters.repeated_responses += 1;
-            core.trace(sa.id(), || format!("→ {} again", header.exchange));
-            core.transmit(sa.path, answer);
-        }
+    let way = (sa.id(), sa.path);
+    if sa.last.repeats(core, now, way, message) {
         return;
     }
     let step = sa.exchange.as_ref().map(|exchange| exchange.step);

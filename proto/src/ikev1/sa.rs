@@ -16,7 +16,7 @@ use super::message;
 use super::message_ids::MessageIds;
 use super::proposal::IkeProposal;
 use super::quick::Quick;
-use super::repeat::{Answered, Outstanding};
+use super::repeat::{LastAnswer, Outstanding};
 use super::session::{Sealed, Session};
 use super::timer::Timer;
 use super::xauth::Configuring;
@@ -47,9 +47,8 @@ pub(super) struct Sa {
     pub(super) hard_at: Option<Instant>,
     /// The deadline of the phase that it is in.
     pub(super) deadline: Option<(Instant, Timer)>,
-    /// The last message of phase 1 that was taken, and what it was answered with.
-    pub(super) taken: Option<([u8; 20], Option<Vec<u8>>)>,
-    pub(super) answered: Answered,
+    /// Of phase 1.
+    pub(super) last: LastAnswer,
     /// Our message of phase 1 without an answer.
     pub(super) outstanding: Option<Outstanding>,
     pub(super) quicks: BTreeMap<u32, Quick>,
@@ -173,8 +172,7 @@ impl Sa {
             rekey_at: None,
             hard_at: None,
             deadline: None,
-            taken: None,
-            answered: Answered::default(),
+            last: LastAnswer::default(),
             outstanding: None,
             quicks: BTreeMap::new(),
             message_ids: MessageIds::default(),

@@ -12,9 +12,9 @@ use super::config_payload::{self, Assigned};
 use super::connection::Connection;
 use super::core::Core;
 use super::hash::Which;
-use super::message::{Contents, digest};
+use super::message::Contents;
 use super::receive;
-use super::repeat::{Answered, Outstanding};
+use super::repeat::{LastAnswer, Outstanding};
 use super::sa::{End, Phase, Sa};
 use super::xauth_message::{Challenge, status, status_ack};
 use crate::ike::{Event, Failure, Path};
@@ -33,7 +33,7 @@ pub(super) struct Configuring {
     is_accepted: bool,
     /// The password was given.
     is_given: bool,
-    /// The server's exchanges, their last messages and our answers.
+    /// The server's exchanges.
     answered: Vec<Exchange>,
     /// Our request.
     asked: Option<Asked>,
@@ -42,9 +42,7 @@ pub(super) struct Configuring {
 struct Exchange {
     message_id: u32,
     iv: Iv,
-    taken: [u8; 20],
-    answer: Vec<u8>,
-    repeats: Answered,
+    last: LastAnswer,
 }
 
 struct Asked {
@@ -67,8 +65,8 @@ pub(super) fn message(
     path: Path,
     message: (Header, &[u8]),
 ) {
-    let (header, octets) = message;
-    let message_id = header.message_id;
+    let message_id = message.0.message_id;
+    let way = (sa.id(), sa.path);
     let Some(state) = sa.configuring.as_mut() else {
         core.counters.unexpected += 1;
         return;
@@ -79,11 +77,7 @@ pub(super) fn message(
         .find(|exchange| exchange.message_id == message_id);
     let mut iv = None;
     if let Some(exchange) = known {
-        if exchange.taken == digest(octets) {
-            if exchange.repeats.may_repeat(now) {
-                core.counters.repeated_responses += 1;
-                core.transmit(sa.path, exchange.answer.clone());
-            }
+        if exchange.last.repeats(core, now, way, message) {
             return;
         }
         iv = Some(exchange.iv.clone());
@@ -169,9 +163,7 @@ fn respond(
         state.answered.push(Exchange {
             message_id,
             iv: sealed.iv,
-            taken: digest(contents.octets),
-            answer: sealed.octets,
-            repeats: Answered::default(),
+            last: LastAnswer::new(contents.octets, Some(sealed.octets)),
         });
     }
 }
