@@ -213,10 +213,11 @@ fn probe(core: &mut Core, sa: &mut IkeSa, now: Instant) {
         sa.ask(now, Task::Probe);
         return;
     };
-    request.repeat_at = request.repeat_at.max(now + request.wait);
+    let sent = &mut request.sent;
+    sent.repeat_at = sent.repeat_at.max(now + sent.wait);
     core.counters.retransmits += 1;
     let (exchange, number) = (request.exchange, request.message_id);
-    for octets in &request.octets {
+    for octets in &request.sent.octets {
         core.transmit(path, octets.clone());
     }
     core.trace(sa.id(), || {

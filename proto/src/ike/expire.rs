@@ -91,9 +91,9 @@ fn retransmit(core: &mut Core, sa: &mut IkeSa, now: Instant) {
         return;
     };
     let exchange = request.exchange;
-    if let Some(octets) = request.repeat(now, &connection.retransmit) {
+    if let Some(octets) = request.sent.repeat(now, &connection.retransmit) {
         core.counters.retransmits += 1;
-        let (path, number, repeated) = (sa.path, request.message_id, request.repeated);
+        let (path, number, repeated) = (sa.path, request.message_id, request.sent.repeated);
         core.trace(sa.id(), || {
             format!("→ {exchange} request {number} again ({repeated})")
         });

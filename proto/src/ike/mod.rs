@@ -43,6 +43,7 @@ mod recorded;
 mod rekey_child;
 mod rekey_ike;
 mod remote_index;
+mod repeat;
 mod sa;
 mod sa_init;
 pub mod selector;
@@ -69,6 +70,7 @@ pub use timer::Timer;
 pub(crate) use deadlines::Deadlines;
 pub(crate) use outbox::Outbox;
 pub(crate) use remote_index::RemoteIndex;
+pub(crate) use repeat::{Answered, Outstanding};
 
 use crate::wire::ike::TrafficSelector;
 

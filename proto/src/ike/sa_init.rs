@@ -332,7 +332,7 @@ impl IkeSa {
     fn sa_init_sent(&mut self) -> Option<(&mut SaInitSent, u32)> {
         let request = self.window.outstanding.as_mut()?;
         if let Awaited::SaInit(sent) = &mut request.awaited {
-            Some((sent, request.repeated))
+            Some((sent, request.sent.repeated))
         } else {
             None
         }
@@ -341,7 +341,7 @@ impl IkeSa {
     /// What is under way, with the octets that were sent.
     fn take_sa_init_sent(&mut self) -> Option<(SaInitSent, Vec<u8>)> {
         let mut request = self.window.take(0, ExchangeType::IkeSaInit)?;
-        let octets = request.octets.pop()?;
+        let octets = request.sent.octets.pop()?;
         if let Awaited::SaInit(sent) = request.awaited {
             Some((*sent, octets))
         } else {

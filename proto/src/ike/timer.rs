@@ -58,7 +58,7 @@ impl IkeSa {
             .window
             .outstanding
             .as_ref()
-            .map(|request| (request.repeat_at, Timer::Retransmit));
+            .map(|request| (request.sent.repeat_at, Timer::Retransmit));
         let tasks = (self.window.outstanding.is_none() && self.asks())
             .then(|| self.tasks.iter().map(|(at, _)| (*at, Timer::Task)).min())
             .flatten();

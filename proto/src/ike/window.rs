@@ -1,14 +1,12 @@
 //! Message IDs, the one request under way and the last response (RFC 7296 sections 2.1 to 2.3; the window is 1 both ways).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::awaited::Awaited;
 use super::connection::Retransmit;
 use super::core::Core;
+use super::repeat::{Answered, Outstanding};
 use crate::wire::ike::ExchangeType;
-
-/// A response is repeated so often in a second at most.
-const REPEATED_MAX: u32 = 4;
 
 /// Both directions' numbers.
 #[derive(Default)]
@@ -18,25 +16,19 @@ pub(super) struct Window {
     /// The number of the next request of the peer.
     pub(super) expected: u32,
     /// Our request that has no response yet.
-    pub(super) outstanding: Option<Outstanding>,
+    pub(super) outstanding: Option<Request>,
     /// The response to request `expected - 1`, all its fragments.
     last_response: Vec<Vec<u8>>,
-    /// The second in which it was last repeated, and how often in it.
-    repeated: Option<(Instant, u32)>,
+    repeated: Answered,
 }
 
 /// A request that has no response yet.
-pub(super) struct Outstanding {
+pub(super) struct Request {
     pub(super) message_id: u32,
     pub(super) exchange: ExchangeType,
-    /// The datagrams, as they were first sent.
-    pub(super) octets: Vec<Vec<u8>>,
+    /// The datagrams.
+    pub(super) sent: Outstanding<Vec<Vec<u8>>>,
     pub(super) awaited: Awaited,
-    /// Repetitions so far.
-    pub(super) repeated: u32,
-    /// The wait that ends at `repeat_at`.
-    pub(super) wait: Duration,
-    pub(super) repeat_at: Instant,
 }
 
 /// What a request's number says of it.
@@ -73,15 +65,7 @@ impl Window {
 
     /// Whether the last response may be repeated now, which counts as one repetition.
     pub(super) fn may_repeat(&mut self, now: Instant) -> bool {
-        let this_second = self
-            .repeated
-            .filter(|(since, _)| now < *since + Duration::from_secs(1));
-        let (since, repeated) = this_second.unwrap_or((now, 0));
-        if repeated >= REPEATED_MAX {
-            return false;
-        }
-        self.repeated = Some((since, repeated + 1));
-        true
+        self.repeated.may_repeat(now)
     }
 
     /// A request leaves.
@@ -93,20 +77,17 @@ impl Window {
         awaited: Awaited,
         retransmit: &Retransmit,
     ) {
-        self.outstanding = Some(Outstanding {
+        self.outstanding = Some(Request {
             message_id: self.next_request,
             exchange,
-            octets,
+            sent: Outstanding::new(now, octets, retransmit),
             awaited,
-            repeated: 0,
-            wait: retransmit.first,
-            repeat_at: now + retransmit.first,
         });
         self.next_request = self.next_request.saturating_add(1);
     }
 
     /// Takes the request that a response of this number and exchange is for.
-    pub(super) fn take(&mut self, message_id: u32, exchange: ExchangeType) -> Option<Outstanding> {
+    pub(super) fn take(&mut self, message_id: u32, exchange: ExchangeType) -> Option<Request> {
         self.outstanding
             .take_if(|request| request.message_id == message_id && request.exchange == exchange)
     }
@@ -128,21 +109,10 @@ impl Window {
     }
 }
 
-impl Outstanding {
-    /// The datagrams to be sent again at `now`; none when it was repeated often enough.
-    pub(super) fn repeat(&mut self, now: Instant, retransmit: &Retransmit) -> Option<Vec<Vec<u8>>> {
-        if self.repeated >= retransmit.tries {
-            return None;
-        }
-        self.repeated += 1;
-        self.wait = retransmit.longer(self.wait);
-        self.repeat_at = now + self.wait;
-        Some(self.octets.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn schedule(tries: u32) -> Retransmit {
@@ -170,7 +140,8 @@ mod tests {
             Awaited::Probe,
             &schedule,
         );
-        let mut request = window.take(0, ExchangeType::Informational).unwrap();
+        let request = window.take(0, ExchangeType::Informational).unwrap();
+        let mut request = request.sent;
         let mut at = Vec::new();
         loop {
             let now = request.repeat_at;

@@ -22,6 +22,7 @@ pub mod hash;
 mod ids;
 mod informational;
 pub mod keys;
+mod last_answer;
 mod main_mode;
 mod message;
 mod message_ids;
@@ -35,7 +36,6 @@ mod quick_asked;
 mod receive;
 #[cfg(test)]
 mod recorded;
-mod repeat;
 mod responder_lifetime;
 mod sa;
 mod session;

@@ -11,18 +11,18 @@ use super::connection::Connection;
 use super::core::Core;
 use super::hash::Which;
 use super::informational;
+use super::last_answer::LastAnswer;
 use super::message::Contents;
 use super::offers;
 use super::pair::{Made, Selectors, exchange_keys, made, proposed};
 use super::proposal::Life;
 use super::quick_asked::{self, Asked};
 use super::receive;
-use super::repeat::{LastAnswer, Outstanding};
 use super::responder_lifetime;
 use super::sa::{End, Sa};
 use super::task::Task;
 use super::timer::LINGER;
-use crate::ike::{ConnectionId, DownWhy, Event, Failure, Path, Retired};
+use crate::ike::{ConnectionId, DownWhy, Event, Failure, Outstanding, Path, Retired};
 use crate::wire::esp::Spi;
 use crate::wire::isakmp::{ExchangeType, Header, Writer, kind, notify};
 
@@ -34,7 +34,7 @@ pub(super) struct Quick {
     pub(super) step: Step,
     pub(super) iv: Iv,
     pub(super) last: LastAnswer,
-    pub(super) outstanding: Option<Outstanding>,
+    pub(super) outstanding: Option<Outstanding<Vec<u8>>>,
     /// When what is complete is forgotten.
     pub(super) until: Instant,
 }

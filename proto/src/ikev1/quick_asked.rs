@@ -10,16 +10,16 @@ use super::core::Core;
 use super::hash::Which;
 use super::ids;
 use super::informational;
+use super::last_answer::LastAnswer;
 use super::message::Contents;
 use super::offers;
 use super::pair::{Made, Selectors, made, proposed};
 use super::quick::{QUICKS_MAX, Quick, Step, done, forget};
-use super::repeat::{LastAnswer, Outstanding};
 use super::responder_lifetime;
 use super::sa::{End, Sa};
 use super::task::Task;
 use super::timer::AGAIN;
-use crate::ike::{DownWhy, Event, Failure};
+use crate::ike::{DownWhy, Event, Failure, Outstanding};
 use crate::wire::esp::Spi;
 use crate::wire::isakmp::{ExchangeType, Writer, kind, notify};
 

@@ -12,16 +12,16 @@ use super::connection::Connection;
 use super::core::{Action, Core};
 use super::dpd::Dpd;
 use super::hash::Which;
+use super::last_answer::LastAnswer;
 use super::message;
 use super::message_ids::MessageIds;
 use super::proposal::IkeProposal;
 use super::quick::Quick;
-use super::repeat::{LastAnswer, Outstanding};
 use super::session::{Sealed, Session};
 use super::timer::Timer;
 use super::xauth::Configuring;
 use crate::ike::natd::Nat;
-use crate::ike::{ConnectionId, DownWhy, Event, Failure, Identity, Path};
+use crate::ike::{ConnectionId, DownWhy, Event, Failure, Identity, Outstanding, Path};
 use crate::wire::isakmp::{ExchangeType, Flags, Header, Writer, kind, write_message};
 
 /// See the module.
@@ -50,7 +50,7 @@ pub(super) struct Sa {
     /// Of phase 1.
     pub(super) last: LastAnswer,
     /// Our message of phase 1 without an answer.
-    pub(super) outstanding: Option<Outstanding>,
+    pub(super) outstanding: Option<Outstanding<Vec<u8>>>,
     pub(super) quicks: BTreeMap<u32, Quick>,
     pub(super) message_ids: MessageIds,
     pub(super) configuring: Option<Box<Configuring>>,

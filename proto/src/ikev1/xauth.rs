@@ -12,12 +12,12 @@ use super::config_payload::{self, Assigned};
 use super::connection::Connection;
 use super::core::Core;
 use super::hash::Which;
+use super::last_answer::LastAnswer;
 use super::message::Contents;
 use super::receive;
-use super::repeat::{LastAnswer, Outstanding};
 use super::sa::{End, Phase, Sa};
 use super::xauth_message::{Challenge, status, status_ack};
-use crate::ike::{Event, Failure, Path};
+use crate::ike::{Event, Failure, Outstanding, Path};
 use crate::wire::ike::TrafficSelector;
 use crate::wire::isakmp::{Attribute, Attributes, ConfigKind, ExchangeType, Header, Writer};
 
@@ -48,7 +48,7 @@ struct Exchange {
 struct Asked {
     message_id: u32,
     iv: Iv,
-    outstanding: Outstanding,
+    outstanding: Outstanding<Vec<u8>>,
 }
 
 impl Configuring {

@@ -1,26 +1,22 @@
-//! Messages that are sent again with identical octets (RFC 2408 section 5.1): one that waits for an answer, and the answer to one that
-//! comes again.
+//! Messages that are sent again with identical octets (RFC 2408 section 5.1, RFC 7296 section 2.1): when one is that waits for an answer,
+//! and how often the answer to one that comes again.
 
 use std::time::{Duration, Instant};
 
-use adit_crypto::sha1;
+use super::connection::Retransmit;
 
-use super::core::Core;
-use super::message::message_words;
-use crate::ike::{ConnectionId, Path, Retransmit};
-use crate::wire::isakmp::Header;
-
-/// A message sent.
-pub(super) struct Outstanding {
-    pub(super) octets: Vec<u8>,
+/// A message sent that waits for an answer: one datagram, or all its fragments.
+pub(crate) struct Outstanding<Octets> {
+    pub(crate) octets: Octets,
     /// Repetitions so far.
-    repeated: u32,
-    wait: Duration,
-    pub(super) repeat_at: Instant,
+    pub(crate) repeated: u32,
+    /// The wait that ends at `repeat_at`.
+    pub(crate) wait: Duration,
+    pub(crate) repeat_at: Instant,
 }
 
-impl Outstanding {
-    pub(super) fn new(now: Instant, octets: Vec<u8>, retransmit: &Retransmit) -> Self {
+impl<Octets: Clone> Outstanding<Octets> {
+    pub(crate) fn new(now: Instant, octets: Octets, retransmit: &Retransmit) -> Self {
         Self {
             octets,
             repeated: 0,
@@ -30,7 +26,7 @@ impl Outstanding {
     }
 
     /// The octets to be sent again at `now`; none when they were often enough.
-    pub(super) fn repeat(&mut self, now: Instant, retransmit: &Retransmit) -> Option<Vec<u8>> {
+    pub(crate) fn repeat(&mut self, now: Instant, retransmit: &Retransmit) -> Option<Octets> {
         if self.repeated >= retransmit.tries {
             return None;
         }
@@ -46,13 +42,13 @@ const ANSWERS_MAX: u32 = 4;
 
 /// How often the last answer was repeated in this second.
 #[derive(Default)]
-pub(super) struct Answered {
+pub(crate) struct Answered {
     repeated: Option<(Instant, u32)>,
 }
 
 impl Answered {
     /// Whether it may be repeated now, which counts as one repetition.
-    pub(super) fn may_repeat(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_repeat(&mut self, now: Instant) -> bool {
         let this_second = self
             .repeated
             .filter(|(since, _)| now < *since + Duration::from_secs(1));
@@ -63,55 +59,6 @@ impl Answered {
         self.repeated = Some((since, repeated + 1));
         true
     }
-}
-
-/// The last message of an exchange that was taken, and what it was answered with.
-#[derive(Default)]
-pub(super) struct LastAnswer {
-    taken: Option<[u8; 20]>,
-    answer: Option<Vec<u8>>,
-    answered: Answered,
-}
-
-impl LastAnswer {
-    pub(super) fn new(message: &[u8], answer: Option<Vec<u8>>) -> Self {
-        let mut last = Self::default();
-        last.set(message, answer);
-        last
-    }
-
-    /// Another message was taken, and answered so.
-    pub(super) fn set(&mut self, message: &[u8], answer: Option<Vec<u8>>) {
-        self.taken = Some(digest(message));
-        self.answer = answer;
-    }
-
-    /// Whether it is the same message again, which is answered as it was and does nothing else.
-    pub(super) fn repeats(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        (id, path): (Option<ConnectionId>, Path),
-        (header, octets): (Header, &[u8]),
-    ) -> bool {
-        let is_same = self.taken == Some(digest(octets));
-        if is_same
-            && let Some(answer) = &self.answer
-            && self.answered.may_repeat(now)
-        {
-            core.counters.repeated_responses += 1;
-            core.trace(id, || {
-                format!("→ {} {} again", header.exchange, message_words(&header))
-            });
-            core.transmit(path, answer.clone());
-        }
-        is_same
-    }
-}
-
-/// What tells a message from another.
-fn digest(octets: &[u8]) -> [u8; 20] {
-    sha1(&[octets])
 }
 
 #[cfg(test)]
