@@ -12,7 +12,7 @@ use super::cookie::Cookies;
 use super::endpoint::{EndpointConfig, Random, Transmit};
 use super::event::{Event, IkeInfo, Retired};
 use super::failure::{DownWhy, PeerRefused};
-use super::half_open::HalfOpenCount;
+use super::half_open_count::HalfOpenCount;
 use super::message::Contents;
 use super::outbox::Outbox;
 use super::remote_index::RemoteIndex;

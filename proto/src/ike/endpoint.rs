@@ -9,7 +9,7 @@ use super::connection::{ConnectionId, Path};
 use super::core::{Action, Core};
 use super::deadlines::Deadlines;
 use super::event::{Event, Retired};
-use super::half_open::Opener;
+use super::half_open_count::Opener;
 use super::sa::{End, IkeSa, Phase};
 use super::status::{IkeCounters, IkeStatus};
 use super::task::Task;

@@ -1,7 +1,6 @@
 //! The responder's half of IKE_SA_INIT: no state before a cookie is proven where one is asked for, little and bounded state after
 //! (RFC 7296 sections 1.2 and 2.6).
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use super::core::Core;
 use super::endpoint::Endpoint;
 use super::event::Event;
 use super::failure::Failure;
+use super::half_open_count::Opener;
 use super::keys::{IkeKeys, Seeds};
 use super::message::Contents;
 use super::natd::{HASH_OCTETS, Nat};
@@ -35,63 +35,11 @@ pub(super) struct HalfOpen {
     pub(super) nonce_r: Vec<u8>,
 }
 
-/// Whom a half-open SA counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opener {
-    pub(super) source: IpAddr,
-    /// It showed by a cookie that it receives there; who did not may be anybody.
-    pub(super) is_proven: bool,
-}
-
-/// The half-open SAs of one source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct OfSource {
-    pub(super) all: usize,
-    pub(super) proven: usize,
-}
-
-/// How many half-open SAs there are, and from where.
-#[derive(Default)]
-pub(super) struct HalfOpenCount {
-    total: usize,
-    by_source: BTreeMap<IpAddr, OfSource>,
-}
-
 impl HalfOpen {
     pub(super) const fn opener(&self) -> Opener {
         Opener {
             source: self.source.ip(),
             is_proven: self.source_is_proven,
-        }
-    }
-}
-
-impl HalfOpenCount {
-    pub(super) const fn total(&self) -> usize {
-        self.total
-    }
-
-    pub(super) fn of(&self, source: IpAddr) -> OfSource {
-        self.by_source.get(&source).copied().unwrap_or_default()
-    }
-
-    /// An SA that counted for `from` counts for `to`.
-    pub(super) fn change(&mut self, from: Option<Opener>, to: Option<Opener>) {
-        if let Some(opener) = from
-            && let Some(count) = self.by_source.get_mut(&opener.source)
-        {
-            self.total -= 1;
-            count.all -= 1;
-            count.proven -= usize::from(opener.is_proven);
-            if count.all == 0 {
-                self.by_source.remove(&opener.source);
-            }
-        }
-        if let Some(opener) = to {
-            self.total += 1;
-            let count = self.by_source.entry(opener.source).or_default();
-            count.all += 1;
-            count.proven += usize::from(opener.is_proven);
         }
     }
 }

@@ -27,6 +27,7 @@ mod expire;
 mod failure;
 pub mod fragment;
 mod half_open;
+mod half_open_count;
 pub mod identity;
 mod ike_auth;
 mod informational;
@@ -68,6 +69,7 @@ pub use status::{ChildStatus, IkeAlgorithms, IkeCounters, IkeState, IkeStatus};
 pub use timer::Timer;
 
 pub(crate) use deadlines::Deadlines;
+pub(crate) use half_open_count::{HalfOpenCount, Opener};
 pub(crate) use outbox::Outbox;
 pub(crate) use remote_index::RemoteIndex;
 pub(crate) use repeat::{Answered, Outstanding};

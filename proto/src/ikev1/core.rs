@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::child::Child;
 use super::connection::Connection;
-use super::half_open::HalfOpenCount;
 use super::message::{Contents, message_words};
 use super::sa::Sa;
 use super::task::Task;
 use crate::ike::{
-    ConnectionId, EndpointConfig, Event, Identity, IkeCounters, Outbox, Path, Random, RekeyTimes,
-    RemoteIndex, Transmit,
+    ConnectionId, EndpointConfig, Event, HalfOpenCount, Identity, IkeCounters, Outbox, Path,
+    Random, RekeyTimes, RemoteIndex, Transmit,
 };
 use crate::wire::esp::Spi;
 use crate::wire::isakmp::summary;

@@ -14,7 +14,7 @@ use super::timer::{AGAIN, Timer};
 use super::{command_run, expire, quick, receive, xauth};
 use crate::ike::{
     Command, CommandError, ConnectionId, Deadlines, DownWhy, EndpointConfig, Event, Failure,
-    IkeCounters, Path, Random, Retired, Transmit,
+    IkeCounters, Opener, Path, Random, Retired, Transmit,
 };
 
 /// See the module.
@@ -41,7 +41,7 @@ struct Entry {
 
 #[derive(Default)]
 struct Listed {
-    half_open: Option<IpAddr>,
+    half_open: Option<Opener>,
     initiated: Option<(SocketAddr, u64)>,
 }
 
@@ -350,7 +350,10 @@ impl Endpoint {
         let deadline = sa.next_deadline().filter(|_| !is_dead);
         self.deadlines.set(Whose::Sa(cookie), deadline);
         let source = sa.phase.opener();
-        let half_open = source.map(|source| source.ip());
+        let half_open = source.map(|source| Opener {
+            source: source.ip(),
+            is_proven: false,
+        });
         if half_open != listed.half_open {
             self.core.half_open.change(listed.half_open, half_open);
             listed.half_open = half_open;

@@ -108,7 +108,7 @@ pub(super) fn request(endpoint: &mut Endpoint, now: Instant, path: Path, content
 /// Whether one more half-open SA of that address may be kept, if need be in place of an older one.
 fn has_room(endpoint: &mut Endpoint, now: Instant, source: IpAddr) -> bool {
     let config = endpoint.core.config;
-    if endpoint.core.half_open.of(source) >= config.half_open_per_source {
+    if endpoint.core.half_open.of(source).all >= config.half_open_per_source {
         endpoint.core.counters.half_open_source += 1;
         return endpoint.make_room(now, Some(source));
     }

@@ -17,7 +17,6 @@ pub mod dpd_message;
 mod endpoint;
 mod established;
 mod expire;
-mod half_open;
 pub mod hash;
 mod ids;
 mod informational;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_crypto::{Group, KeyPair};
 
-use super::super::half_open::{HalfOpenCount, OfSource, Opener};
+use super::super::half_open_count::{HalfOpenCount, OfSource, Opener};
 use super::super::proposal::ike_to_wire;
 use super::super::*;
 use super::net::*;
