@@ -73,7 +73,7 @@ impl IkeSa {
         replaces: Option<Spi>,
     ) {
         let (Some((id, connection)), Some(keys)) = (self.tunnel.clone(), &self.keys) else {
-            core.release(agreed.spi_in);
+            core.numbers.release(agreed.spi_in);
             return;
         };
         let suite = agreed.proposal.suite;
@@ -176,7 +176,7 @@ impl IkeSa {
             return;
         };
         let child = self.children.remove(place);
-        core.release(child.spi_in);
+        core.numbers.release(child.spi_in);
         if let Some(id) = self.id() {
             if let Some(slot) = core.slots.get_mut(&id) {
                 slot.child.take_if(|in_use| *in_use == child.spi_in);

@@ -108,7 +108,7 @@ pub(super) fn answer(
         .transpose()?;
     Ok(Answer {
         agreed: Agreed {
-            spi_in: core.child_spi(),
+            spi_in: core.numbers.child_spi(),
             spi_out,
             proposal,
             mode,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Identity;
 use super::awaited::Estate;
@@ -14,6 +14,7 @@ use super::event::{Event, IkeInfo, Retired};
 use super::failure::{DownWhy, PeerRefused};
 use super::half_open_count::HalfOpenCount;
 use super::message::Contents;
+use super::numbers::Numbers;
 use super::outbox::Outbox;
 use super::remote_index::RemoteIndex;
 use super::sa::{IkeSa, title};
@@ -56,7 +57,7 @@ pub(super) enum Action {
 /// See the module.
 pub(super) struct Core {
     pub(super) config: EndpointConfig,
-    random: Box<dyn Random + Send>,
+    pub(super) numbers: Numbers,
     unix_time: Option<(Instant, u64)>,
     pub(super) slots: BTreeMap<ConnectionId, Slot>,
     by_remote: RemoteIndex,
@@ -65,8 +66,6 @@ pub(super) struct Core {
     pub(super) counters: IkeCounters,
     pub(super) actions: VecDeque<Action>,
     pub(super) outbox: Outbox,
-    /// Inbound SPIs of child SAs in use or asked for.
-    pub(super) spis: BTreeSet<Spi>,
 }
 
 impl Core {
@@ -75,14 +74,13 @@ impl Core {
             config,
             cookies: None,
             half_open: HalfOpenCount::default(),
-            random,
+            numbers: Numbers::new(random),
             unix_time: None,
             slots: BTreeMap::new(),
             by_remote: RemoteIndex::default(),
             counters: IkeCounters::default(),
             actions: VecDeque::new(),
             outbox: Outbox::default(),
-            spis: BTreeSet::new(),
         }
     }
 
@@ -96,46 +94,23 @@ impl Core {
         Some(seconds + now.saturating_duration_since(then).as_secs())
     }
 
-    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut octets = [0; N];
-        self.random.fill(&mut octets);
-        octets
-    }
-
-    /// An SPI for an IKE SA: of 64 random bits, so that no two of ours are the same.
-    pub(super) fn free_spi(&mut self) -> u64 {
-        u64::from_be_bytes(self.random()).max(1)
-    }
-
     /// What makes cookies, with a secret that is not too old.
     pub(super) fn cookies(&mut self, now: Instant) -> &Cookies {
         let cookies = match self.cookies.take() {
             Some(cookies) if !cookies.is_due(now) => cookies,
             Some(mut cookies) => {
-                cookies.rotate(now, Secret::new(&mut self.random()));
+                cookies.rotate(now, Secret::new(&mut self.numbers.octets()));
                 cookies
             }
-            None => Cookies::new(now, Secret::new(&mut self.random())),
+            None => Cookies::new(now, Secret::new(&mut self.numbers.octets())),
         };
         self.cookies.insert(cookies)
     }
 
-    /// A nonce as long as half the key of every PRF asks for (RFC 7296 section 2.10).
-    pub(super) fn nonce(&mut self) -> Vec<u8> {
-        self.random::<32>().to_vec()
-    }
-
     /// When something of those times is to be replaced, jitter subtracted.
     pub(super) fn rekey_at(&mut self, now: Instant, times: &RekeyTimes) -> Instant {
-        let part = u32::from_be_bytes(self.random());
-        let jitter = times.jitter.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        let jitter = self.numbers.part_of(times.jitter);
         now + times.rekey.saturating_sub(jitter)
-    }
-
-    /// A random wait of up to `most`, so that two ends do not collide again.
-    pub(super) fn moment(&mut self, most: Duration) -> Duration {
-        let part = u32::from_be_bytes(self.random());
-        most.mul_f64(f64::from(part) / f64::from(u32::MAX))
     }
 
     /// A tunnel's one peer at a time: who else proves to be one waits until it is gone.
@@ -148,22 +123,6 @@ impl Core {
             Some(by) if by != peer => Err(PeerRefused::InUse(by.clone())),
             _ => Ok(()),
         }
-    }
-
-    /// Draws an inbound SPI that no child SA has, and keeps it until [`Self::release`].
-    pub(super) fn child_spi(&mut self) -> Spi {
-        loop {
-            let value = u32::from_be_bytes(self.random());
-            if let Some(spi) = Spi::new(value)
-                && self.spis.insert(spi)
-            {
-                return spi;
-            }
-        }
-    }
-
-    pub(super) fn release(&mut self, spi: Spi) {
-        self.spis.remove(&spi);
     }
 
     pub(super) fn transmit(&mut self, path: Path, octets: Vec<u8>) {
@@ -249,7 +208,7 @@ impl Core {
     /// What an SA left has nobody to go to.
     pub(super) fn abandon(&mut self, id: ConnectionId, old: u64, estate: Estate) {
         for child in estate.children {
-            self.release(child.spi_in);
+            self.numbers.release(child.spi_in);
             self.event(Event::ChildRetired(id, child.spi_in, Retired::IkeGone));
         }
         if let Some(slot) = self.slots.get_mut(&id)

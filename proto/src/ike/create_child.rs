@@ -102,14 +102,14 @@ fn child(
         })?;
     let is_rekey = contents.has(notify::REKEY_SA);
     if !is_rekey && !replaces.is_none_or(|old| is_held(sa, old, &answer.agreed)) {
-        core.release(answer.agreed.spi_in);
+        core.numbers.release(answer.agreed.spi_in);
         let (ts_i, ts_r) = (&answer.agreed.remote_ts, &answer.agreed.local_ts);
         let wanted = super::selectors_in_words(ts_i, ts_r);
         let why = Failure::SecondChild { wanted };
         core.event(Event::Refused(id, why.clone()));
         return Err(Refusal::new(notify::NO_ADDITIONAL_SAS, why));
     }
-    let nonce_r = core.nonce();
+    let nonce_r = core.numbers.nonce();
     answer.write(Some(&nonce_r), writer);
     let spi_in = answer.agreed.spi_in;
     if let Some(old) = replaces {

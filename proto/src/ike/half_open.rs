@@ -126,9 +126,9 @@ fn agree_on(
     }
     Ok(Answer {
         id,
-        spi_r: core.free_spi(),
-        nonce_r: core.nonce(),
-        forced_source: connection.force_udp.then(|| core.random()),
+        spi_r: core.numbers.ike_spi(),
+        nonce_r: core.numbers.nonce(),
+        forced_source: connection.force_udp.then(|| core.numbers.octets()),
         connection,
         proposal,
         number,

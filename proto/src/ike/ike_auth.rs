@@ -61,7 +61,7 @@ pub(super) fn send(
     }
     proof::write_auth(&connection, &sa.peer, prf, &octets, &mut writer)?;
     let ours = child_selectors::ours(sa, &connection, connection.mode)?;
-    let spi_in = core.child_spi();
+    let spi_in = core.numbers.child_spi();
     let wanted = Wanted {
         spi_in,
         mode: connection.mode,
@@ -94,7 +94,7 @@ pub(super) fn response(
     let remote_id = match authenticate(core, sa, now, &connection, sent, contents) {
         Ok(remote_id) => remote_id,
         Err(failure) => {
-            core.release(sent.spi_in);
+            core.numbers.release(sent.spi_in);
             refuse_peer(core, sa, &failure);
             sa.fail(failure);
             return;
@@ -109,7 +109,7 @@ pub(super) fn response(
     let agreed = match child_offer::accept(sa, &connection, &wanted, contents) {
         Ok(agreed) => agreed,
         Err(failure) => {
-            core.release(sent.spi_in);
+            core.numbers.release(sent.spi_in);
             core.event(super::Event::Failed(id, failure));
             core.counters.failed += 1;
             sa.close(now, End::Silent);

@@ -34,6 +34,7 @@ mod informational;
 pub mod keys;
 mod message;
 pub mod natd;
+mod numbers;
 mod outbox;
 mod partial;
 mod proof;
@@ -70,6 +71,7 @@ pub use timer::Timer;
 
 pub(crate) use deadlines::Deadlines;
 pub(crate) use half_open_count::{HalfOpenCount, Opener};
+pub(crate) use numbers::Numbers;
 pub(crate) use outbox::Outbox;
 pub(crate) use remote_index::RemoteIndex;
 pub(crate) use repeat::{Answered, Outstanding};

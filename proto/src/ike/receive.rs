@@ -479,7 +479,7 @@ fn response(core: &mut Core, sa: &mut IkeSa, now: Instant, contents: &Contents<'
         Awaited::Child(requested) if sa.is_established() => {
             rekey_child::response(core, sa, now, *requested, contents);
         }
-        Awaited::Child(requested) => core.release(requested.spi_in),
+        Awaited::Child(requested) => core.numbers.release(requested.spi_in),
         Awaited::IkeRekey(requested) if sa.is_established() => {
             rekey_ike::response(core, sa, now, *requested, contents);
         }

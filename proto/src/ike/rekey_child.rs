@@ -49,8 +49,8 @@ fn ask(core: &mut Core, sa: &mut IkeSa, now: Instant, replaces: Option<Spi>, is_
     let group = groups(&connection).next();
     let key_pair = group.and_then(|group| KeyPair::generate(group).ok());
     let requested = ChildRequested {
-        spi_in: core.child_spi(),
-        nonce: core.nonce(),
+        spi_in: core.numbers.child_spi(),
+        nonce: core.numbers.nonce(),
         groups_tried: group.into_iter().collect(),
         key_pair,
         mode: connection.mode,
@@ -77,7 +77,7 @@ fn send(
         Ok(ours) => ours,
         Err(failure) => {
             core.trace(sa.id(), || format!("child SA not asked for: {failure}"));
-            core.release(requested.spi_in);
+            core.numbers.release(requested.spi_in);
             again(sa, now, &requested, RETRY_REFUSED);
             return;
         }
@@ -127,7 +127,7 @@ pub(super) fn response(
             send(core, sa, now, &connection, requested);
             return;
         }
-        core.release(requested.spi_in);
+        core.numbers.release(requested.spi_in);
         refused(core, sa, now, &requested, kind);
         return;
     }
@@ -136,7 +136,7 @@ pub(super) fn response(
         Ok((agreed, seeds)) => settle(core, sa, now, &requested, agreed, &seeds),
         Err((failure, spi_out)) => {
             core.trace(sa.id(), || format!("child SA not taken: {failure}"));
-            core.release(requested.spi_in);
+            core.numbers.release(requested.spi_in);
             if spi_out {
                 sa.ask(now, Task::DeleteChild(requested.spi_in));
             }
@@ -198,7 +198,7 @@ fn settle(
 ) {
     let spi_in = requested.spi_in;
     if requested.deleted.contains(&agreed.spi_out.get()) {
-        core.release(spi_in);
+        core.numbers.release(spi_in);
         sa.ask(now, Task::NewChild);
         return;
     }
@@ -255,7 +255,7 @@ fn refused(core: &mut Core, sa: &mut IkeSa, now: Instant, requested: &ChildReque
     });
     match kind {
         notify::TEMPORARY_FAILURE => {
-            let wait = RETRY / 4 + core.moment(RETRY);
+            let wait = RETRY / 4 + core.numbers.part_of(RETRY);
             again(sa, now, requested, wait);
         }
         notify::CHILD_SA_NOT_FOUND => {

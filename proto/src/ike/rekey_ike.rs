@@ -38,8 +38,8 @@ pub(super) fn ask(core: &mut Core, sa: &mut IkeSa, now: Instant) {
         return;
     };
     let requested = IkeRekeyRequested {
-        local_spi: core.free_spi(),
-        nonce: core.nonce(),
+        local_spi: core.numbers.ike_spi(),
+        nonce: core.numbers.nonce(),
         groups_tried: vec![key_pair.group()],
         key_pair,
         collision: None,
@@ -112,7 +112,7 @@ pub(super) fn answer(
     let g_ir = key_pair
         .agree(public)
         .map_err(|_| syntax(Failure::KeyExchange))?;
-    let (local_spi, nonce_r) = (core.free_spi(), core.nonce());
+    let (local_spi, nonce_r) = (core.numbers.ike_spi(), core.numbers.nonce());
     let seeds = Seeds {
         ni: nonce_i,
         nr: &nonce_r,
@@ -246,7 +246,7 @@ pub(super) fn response(
             return;
         }
         let wait = if kind == notify::TEMPORARY_FAILURE {
-            RETRY / 4 + core.moment(RETRY)
+            RETRY / 4 + core.numbers.part_of(RETRY)
         } else {
             RETRY_REFUSED
         };

@@ -328,11 +328,17 @@ impl IkeSa {
         let whole = sk::message_octets(chain.len(), &keys.outbound);
         let sealed = match fragment_octets.filter(|most| whole > *most) {
             Some(most) => {
-                let next_iv = || core.random();
+                let next_iv = || core.numbers.octets();
                 sk::seal_fragments(&header, first, chain, &mut keys.outbound, most, next_iv)
             }
-            None => sk::seal_message(&header, first, chain, &mut keys.outbound, core.random())
-                .map(|octets| vec![octets]),
+            None => sk::seal_message(
+                &header,
+                first,
+                chain,
+                &mut keys.outbound,
+                core.numbers.octets(),
+            )
+            .map(|octets| vec![octets]),
         };
         sealed.unwrap_or_else(|fault| {
             core.trace(self.id(), || {

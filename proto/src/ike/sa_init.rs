@@ -37,13 +37,13 @@ pub(super) fn initiate(
     path: Path,
 ) {
     let core = &mut endpoint.core;
-    let local_spi = core.free_spi();
+    let local_spi = core.numbers.ike_spi();
     let mut sa = Box::new(IkeSa::new(local_spi, true, path, now));
     sa.tunnel = Some((id, connection));
-    let nonce = core.nonce();
+    let nonce = core.numbers.nonce();
     let group = sa.connection().and_then(|c| groups(c).next());
     let is_forced = sa.connection().is_some_and(|c| c.force_udp);
-    let forced_source = is_forced.then(|| core.random());
+    let forced_source = is_forced.then(|| core.numbers.octets());
     match group.and_then(|group| KeyPair::generate(group).ok()) {
         Some(key_pair) => {
             let sent = SaInitSent {

@@ -96,7 +96,7 @@ impl Window {
     pub(super) fn drop_outstanding(&mut self, core: &mut Core) -> Option<Awaited> {
         let awaited = self.outstanding.take()?.awaited;
         if let Some(spi_in) = awaited.requested_spi() {
-            core.release(spi_in);
+            core.numbers.release(spi_in);
         }
         Some(awaited)
     }

@@ -34,8 +34,8 @@ pub(super) fn initiate(
         core.event(Event::Failed(id, why));
         return;
     };
-    let mut sa = Sa::new(core.cookie(), true, path, now);
-    let (offer, nonce) = (offers::ike(&connection), core.nonce());
+    let mut sa = Sa::new(core.numbers.ike_spi(), true, path, now);
+    let (offer, nonce) = (offers::ike(&connection), core.numbers.nonce());
     let mut writer = Writer::new();
     writer
         .raw(kind::SA, &offer)

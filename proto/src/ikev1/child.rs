@@ -126,7 +126,7 @@ pub(super) fn make_room(core: &mut Core, id: ConnectionId) -> bool {
 /// Keeps a new pair and has it installed. What the peer asked for is only [`ChildState::Offered`] before it shows to have our answer.
 pub(super) fn install(core: &mut Core, id: ConnectionId, now: Instant, agreed: Agreed) {
     let Some(slot) = core.slots.get(&id) else {
-        core.release(agreed.spi_in);
+        core.numbers.release(agreed.spi_in);
         return;
     };
     let connection = slot.connection.clone();
@@ -297,7 +297,7 @@ pub(super) fn retire(core: &mut Core, id: ConnectionId, spi_in: Spi, why: Retire
     if let Some(heir) = heir {
         core.event(Event::SwitchOutbound(id, heir));
     }
-    core.release(spi_in);
+    core.numbers.release(spi_in);
     core.event(Event::ChildRetired(id, spi_in, why));
     core.touched(id);
 }
@@ -308,7 +308,7 @@ pub(super) fn retire_all(core: &mut Core, id: ConnectionId, why: Retired) {
         return;
     };
     for child in std::mem::take(&mut slot.children) {
-        core.release(child.spi_in);
+        core.numbers.release(child.spi_in);
         core.event(Event::ChildRetired(id, child.spi_in, why));
     }
     core.touched(id);

@@ -11,10 +11,9 @@ use super::message::{Contents, message_words};
 use super::sa::Sa;
 use super::task::Task;
 use crate::ike::{
-    ConnectionId, EndpointConfig, Event, HalfOpenCount, Identity, IkeCounters, Outbox, Path,
-    Random, RekeyTimes, RemoteIndex, Transmit,
+    ConnectionId, EndpointConfig, Event, HalfOpenCount, Identity, IkeCounters, Numbers, Outbox,
+    Path, Random, RekeyTimes, RemoteIndex, Transmit,
 };
-use crate::wire::esp::Spi;
 use crate::wire::isakmp::summary;
 
 /// A tunnel.
@@ -64,79 +63,43 @@ pub(super) enum Action {
 /// See the module.
 pub(super) struct Core {
     pub(super) config: EndpointConfig,
-    random: Box<dyn Random + Send>,
+    pub(super) numbers: Numbers,
     pub(super) slots: BTreeMap<ConnectionId, Slot>,
     by_remote: RemoteIndex,
     pub(super) half_open: HalfOpenCount,
     pub(super) counters: IkeCounters,
     pub(super) actions: VecDeque<Action>,
     pub(super) outbox: Outbox,
-    /// Inbound SPIs of pairs in use or asked for.
-    spis: BTreeSet<Spi>,
 }
 
 impl Core {
     pub(super) fn new(config: EndpointConfig, random: Box<dyn Random + Send>) -> Self {
         Self {
             config,
-            random,
+            numbers: Numbers::new(random),
             slots: BTreeMap::new(),
             by_remote: RemoteIndex::default(),
             half_open: HalfOpenCount::default(),
             counters: IkeCounters::default(),
             actions: VecDeque::new(),
             outbox: Outbox::default(),
-            spis: BTreeSet::new(),
         }
-    }
-
-    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut octets = [0; N];
-        self.random.fill(&mut octets);
-        octets
-    }
-
-    /// A cookie of 64 random bits, so that no two of ours are the same.
-    pub(super) fn cookie(&mut self) -> u64 {
-        u64::from_be_bytes(self.random()).max(1)
-    }
-
-    /// A nonce (RFC 2409 section 5: 8 to 256 octets).
-    pub(super) fn nonce(&mut self) -> Vec<u8> {
-        self.random::<32>().to_vec()
     }
 
     /// A message ID, which is never 0.
     pub(super) fn message_id(&mut self) -> u32 {
-        u32::from_be_bytes(self.random()).max(1)
+        u32::from_be_bytes(self.numbers.octets()).max(1)
     }
 
     /// When something of those times is to be replaced, jitter subtracted, and never after `hard`.
     pub(super) fn rekey_at(&mut self, now: Instant, times: &RekeyTimes, hard: Duration) -> Instant {
-        let part = u32::from_be_bytes(self.random());
-        let mut jitter = times.jitter.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        let mut jitter = self.numbers.part_of(times.jitter);
         // A peer that keeps its SAs for less than ours still finds them replaced in time, and not at once.
         let rekey = times.rekey.min(hard.mul_f64(0.8));
         if rekey < times.rekey {
             jitter = jitter.mul_f64(rekey.as_secs_f64() / times.rekey.as_secs_f64());
         }
         now + rekey.saturating_sub(jitter)
-    }
-
-    /// Draws an inbound SPI that no pair has, and keeps it until [`Self::release`].
-    pub(super) fn child_spi(&mut self) -> Spi {
-        loop {
-            let value = u32::from_be_bytes(self.random());
-            if let Some(spi) = Spi::new(value)
-                && self.spis.insert(spi)
-            {
-                return spi;
-            }
-        }
-    }
-
-    pub(super) fn release(&mut self, spi: Spi) {
-        self.spis.remove(&spi);
     }
 
     pub(super) fn transmit(&mut self, path: Path, octets: Vec<u8>) {

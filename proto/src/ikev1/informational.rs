@@ -180,7 +180,7 @@ fn answered(core: &mut Core, sa: &mut Sa, path: Path, id: ConnectionId, number: 
 
 /// Asks whether the peer is alive. With a question just asked the same number is asked again.
 pub(super) fn ask_alive(core: &mut Core, sa: &mut Sa, now: Instant) {
-    let first = u32::from_be_bytes(core.random());
+    let first = u32::from_be_bytes(core.numbers.octets());
     let number = sa.dpd.ask(now, first);
     core.trace(sa.id(), || format!("DPD: sending R-U-THERE {number:#010x}"));
     send_dpd(core, sa, false, number);

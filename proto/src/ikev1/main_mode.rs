@@ -37,7 +37,7 @@ pub(super) fn initiate(
         super::aggressive::initiate(core, now, id, connection, path);
         return;
     }
-    let mut sa = Sa::new(core.cookie(), true, path, now);
+    let mut sa = Sa::new(core.numbers.ike_spi(), true, path, now);
     let offer = offers::ike(&connection);
     sa.exchange = Some(Box::new(Phase1 {
         step: Step::Choice,
@@ -127,7 +127,7 @@ fn open(
     contents: &Contents<'_>,
     (tunnel, choice, sa_i): ((ConnectionId, Arc<Connection>), IkeChoice, &[u8]),
 ) -> Sa {
-    let mut sa = Sa::new(core.cookie(), false, path, now);
+    let mut sa = Sa::new(core.numbers.ike_spi(), false, path, now);
     sa.remote_cookie = contents.header.cky_i;
     sa.phase = Phase::HalfOpen(path.remote);
     sa.deadline = Some((now + HALF_OPEN, Timer::HalfOpen));
@@ -153,7 +153,7 @@ fn open(
 fn refuse_offer(core: &mut Core, path: Path, contents: &Contents<'_>, kind: u16) {
     let header = Header::new(
         contents.header.cky_i,
-        core.cookie(),
+        core.numbers.ike_spi(),
         ExchangeType::Informational,
         Flags::CLEAR,
         0,
@@ -204,7 +204,7 @@ fn choice(
     };
     let (proposal, lifetime) = offers::chosen_ike(&connection, chosen).map_err(Taken::Refused)?;
     let key_pair = key_pair(proposal.group)?;
-    let nonce = core.nonce();
+    let nonce = core.numbers.nonce();
     let mut writer = Writer::new();
     writer.ke(key_pair.public()).nonce(&nonce);
     sa.remote_cookie = contents.header.cky_r;
@@ -239,7 +239,7 @@ fn public_of_initiator(
     let ours = key_pair.public().to_vec();
     let exchange = sa.exchange.as_mut().ok_or(Taken::No)?;
     exchange.nonce_i = nonce.to_vec();
-    exchange.nonce_r = core.nonce();
+    exchange.nonce_r = core.numbers.nonce();
     exchange.g_xi = public.to_vec();
     exchange.g_xr.clone_from(&ours);
     exchange.key_pair = Some(key_pair);

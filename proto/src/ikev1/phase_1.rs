@@ -179,7 +179,7 @@ pub(super) fn nat_payloads(
     writer.nat_d(&of(sa.path.remote));
     if connection.force_udp {
         // Nobody's address: it looks as if a NAT had changed ours.
-        let mut random = core.random::<64>().to_vec();
+        let mut random = core.numbers.octets::<64>().to_vec();
         random.truncate(proposal.hash.octets());
         writer.nat_d(&random);
     } else {

@@ -152,11 +152,11 @@ fn request(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, contents: &Co
     if !may_begin(core, sa, now, id, contents) {
         return;
     }
-    let spi_in = core.child_spi();
+    let spi_in = core.numbers.child_spi();
     match agree(core, sa, &connection, contents, spi_in) {
         Ok(mut agreed) => {
             let Some(iv) = &contents.next_iv else {
-                core.release(spi_in);
+                core.numbers.release(spi_in);
                 return;
             };
             let header = (ExchangeType::Quick, message_id);
@@ -164,7 +164,7 @@ fn request(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, contents: &Co
                 ni: &agreed.nonce_i,
             };
             let Some(sealed) = sa.seal_hashed(core, header, iv, which, &mut agreed.writer) else {
-                core.release(spi_in);
+                core.numbers.release(spi_in);
                 return;
             };
             sa.follow(core, path);
@@ -185,7 +185,7 @@ fn request(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, contents: &Co
             sa.quicks.insert(message_id, quick);
         }
         Err((notification, why)) => {
-            core.release(spi_in);
+            core.numbers.release(spi_in);
             informational::send_notify(core, sa, notification);
             core.event(Event::Refused(id, why));
         }
@@ -262,7 +262,7 @@ fn agree(
         }
         None => (None, None),
     };
-    let nonce_r = core.nonce();
+    let nonce_r = core.numbers.nonce();
     let child = made(
         sa,
         connection,
@@ -311,7 +311,7 @@ fn write_rest(
 pub(super) fn forget(core: &mut Core, sa: &mut Sa, message_id: u32) {
     let id = sa.id();
     match sa.quicks.remove(&message_id).map(|quick| quick.step) {
-        Some(Step::Asked(asked)) => core.release(asked.spi_in),
+        Some(Step::Asked(asked)) => core.numbers.release(asked.spi_in),
         Some(Step::Answered { spi_in, .. }) => {
             if let Some(id) = id {
                 child::retire(core, id, spi_in, Retired::Deleted);

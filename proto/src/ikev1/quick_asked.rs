@@ -49,7 +49,7 @@ pub(super) fn ask(core: &mut Core, sa: &mut Sa, now: Instant) -> bool {
         core.event(Event::Refused(id, why));
         return false;
     };
-    let (spi_in, nonce_i) = (core.child_spi(), core.nonce());
+    let (spi_in, nonce_i) = (core.numbers.child_spi(), core.numbers.nonce());
     let message_id = loop {
         let drawn = core.message_id();
         if sa.message_ids.take(drawn) {
@@ -72,7 +72,7 @@ pub(super) fn ask(core: &mut Core, sa: &mut Sa, now: Instant) -> bool {
         .exchange_iv(message_id)
         .and_then(|iv| sa.seal_hashed(core, header, &iv, Which::First, &mut writer));
     let Some(sealed) = sealed else {
-        core.release(spi_in);
+        core.numbers.release(spi_in);
         return false;
     };
     core.transmit(sa.path, sealed.octets.clone());
@@ -111,7 +111,7 @@ pub(super) fn answer(
     let (agreed, nonce_r) = match agreed {
         Ok(agreed) => agreed,
         Err(why) => {
-            core.release(spi_in);
+            core.numbers.release(spi_in);
             informational::send_notify(core, sa, notification(&why));
             refused(core, sa, now, why);
             return;
@@ -127,7 +127,7 @@ pub(super) fn answer(
         .as_ref()
         .and_then(|iv| sa.seal_hashed(core, header, iv, which, &mut Writer::new()));
     let Some(sealed) = sealed else {
-        core.release(spi_in);
+        core.numbers.release(spi_in);
         return;
     };
     child::install(core, id, now, agreed);

@@ -263,7 +263,7 @@ fn ask_config(core: &mut Core, sa: &mut Sa, now: Instant) {
         .is_some_and(|easy_vpn| easy_vpn.client_mode);
     let message_id = core.message_id();
     sa.message_ids.take(message_id);
-    let identifier = u16::from_be_bytes(core.random());
+    let identifier = u16::from_be_bytes(core.numbers.octets());
     let mut writer = Writer::new();
     let wanted = config_payload::request(wants_address);
     writer.attributes(ConfigKind::Request, identifier, &wanted);

@@ -189,7 +189,7 @@ fn a_pair_of_other_selectors_that_names_no_other_leaves_the_one_in_use_alone() {
     assert_eq!(net.sides[B].traced("refused: NO_ADDITIONAL_SAS"), 1);
     net.assert_agree();
     assert_eq!(net.sides[A].only().replaces, None);
-    assert_eq!(net.sides[A].endpoint.core.spis.len(), 1);
+    assert_eq!(net.sides[A].endpoint.core.numbers.spis.len(), 1);
     net.run(SECOND * 20);
     net.assert_agree();
 }

@@ -43,7 +43,7 @@ fn answer_by_b(net: &mut Net, exchange: ExchangeType, message_id: u32, writer: &
 
 /// Every inbound SPI that `side` keeps is one of a pair.
 fn assert_no_spi_is_kept(net: &Net, side: usize) {
-    let spis = net.sides[side].endpoint.core.spis.iter();
+    let spis = net.sides[side].endpoint.core.numbers.spis.iter();
     assert!(spis.eq(net.sides[side].held.keys()), "side {side}");
 }
 
@@ -100,7 +100,7 @@ fn an_answer_that_does_not_read_fails_no_tunnel_whose_ike_sa_has_a_successor_or_
 /// `A` has asked for another pair, and nothing of what it sends arrives.
 fn child_asked_in_vain() -> Net {
     let net = asked_in_vain(Command::Rekey(TUNNEL, What::Child));
-    assert_eq!(net.sides[A].endpoint.core.spis.len(), 2);
+    assert_eq!(net.sides[A].endpoint.core.numbers.spis.len(), 2);
     net
 }
 
