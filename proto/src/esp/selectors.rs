@@ -26,6 +26,13 @@ impl Prefix {
         }
     }
 
+    /// The mask of its leading bits, as long as an address.
+    pub(crate) fn netmask(&self) -> Vec<u8> {
+        let octets = self.mask.to_be_bytes();
+        let unused = if self.is_ipv6 { 0 } else { 12 };
+        octets.into_iter().skip(unused).collect()
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         let (bits, _) = wide(address);
         self.is_ipv6 == address.is_ipv6() && bits & self.mask == self.bits

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::ike::selector::prefixes;
 use crate::wire::ike::TrafficSelector;
 use crate::wire::isakmp::Id;
 
@@ -37,31 +38,12 @@ fn data(start: IpAddr, end: IpAddr) -> (u8, Vec<u8>) {
     if start == end {
         return (of(IPV4_ADDR, IPV6_ADDR), octets(start));
     }
-    if let Some(mask) = mask(start, end) {
-        let data = [octets(start), mask].concat();
+    if let [network] = prefixes(start, end).as_slice() {
+        let data = [octets(start), network.netmask()].concat();
         return (of(IPV4_ADDR_SUBNET, IPV6_ADDR_SUBNET), data);
     }
     let data = [octets(start), octets(end)].concat();
     (of(IPV4_ADDR_RANGE, IPV6_ADDR_RANGE), data)
-}
-
-/// The mask of a range that is a network.
-fn mask(start: IpAddr, end: IpAddr) -> Option<Vec<u8>> {
-    let is_network =
-        |start: u128, host: u128| host & host.wrapping_add(1) == 0 && start & host == 0;
-    match (start, end) {
-        (IpAddr::V4(start), IpAddr::V4(end)) => {
-            let host = start.to_bits() ^ end.to_bits();
-            let mask = (!host).to_be_bytes().to_vec();
-            is_network(start.to_bits().into(), host.into()).then_some(mask)
-        }
-        (IpAddr::V6(start), IpAddr::V6(end)) => {
-            let host = start.to_bits() ^ end.to_bits();
-            let mask = (!host).to_be_bytes().to_vec();
-            is_network(start.to_bits(), host).then_some(mask)
-        }
-        _ => None,
-    }
 }
 
 /// What an identity of the peer stands for; none if it is not of addresses, or reads wrong.
