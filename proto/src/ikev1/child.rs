@@ -7,6 +7,7 @@ use adit_crypto::SecretBytes;
 use super::core::{Core, Slot};
 use super::offers;
 use super::proposal::{EspProposal, Life};
+use super::task::Task;
 use super::timer::{SUPERSEDED, SWITCH, Timer};
 use crate::ike::{ChildMode, ChildSa, ConnectionId, Event, Outbound, Path, Retired};
 use crate::wire::esp::Spi;
@@ -179,7 +180,7 @@ pub(super) fn install(core: &mut Core, id: ConnectionId, now: Instant, agreed: A
     core.touched(id);
 }
 
-/// The exchange of that pair is complete: it comes in the place of the others.
+/// The exchange of that pair is complete: it comes in the place of the others, and no other is wanted for now.
 pub(super) fn take_over(core: &mut Core, id: ConnectionId, now: Instant, spi_in: Spi) {
     let Some(slot) = core.slots.get_mut(&id) else {
         return;
@@ -202,6 +203,7 @@ pub(super) fn take_over(core: &mut Core, id: ConnectionId, now: Instant, spi_in:
     if let Some(child) = slot.child_mut(spi_in) {
         child.state = state;
     }
+    slot.tasks.retain(|(_, task)| *task == Task::Phase1);
     if others {
         core.counters.child_rekeyed += 1;
     }

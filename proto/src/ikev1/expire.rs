@@ -79,14 +79,6 @@ fn repeat(core: &mut Core, sa: &mut Sa, now: Instant) {
     sa.dead(End::Failed(why));
 }
 
-/// A pair came to be: nothing else is wanted for now.
-pub(super) fn child_made(core: &mut Core, id: ConnectionId) {
-    if let Some(slot) = core.slots.get_mut(&id) {
-        slot.tasks.retain(|(_, task)| *task == Task::Phase1);
-        core.touched(id);
-    }
-}
-
 /// A deadline of a tunnel.
 pub(super) fn of_tunnel(endpoint: &mut Endpoint, now: Instant, id: ConnectionId) {
     tasks(endpoint, now, id);

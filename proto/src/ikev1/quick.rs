@@ -124,7 +124,6 @@ fn proven(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, contents: &Con
                     let done = done(now, contents, None);
                     sa.quicks.insert(message_id, done);
                     child::take_over(core, id, now, spi_in);
-                    super::expire::child_made(core, id);
                 }
                 Step::Done => {}
             }

@@ -135,7 +135,6 @@ pub(super) fn answer(
     let done = done(now, contents, Some((sealed.octets, sealed.iv)));
     sa.quicks.insert(message_id, done);
     child::take_over(core, id, now, spi_in);
-    super::expire::child_made(core, id);
 }
 
 /// What the peer is told of an answer that cannot be taken.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::super::*;
 use super::net::*;
-use crate::ike::{Command, Event, IkeState, What};
+use super::stepped::{MESSAGES, Stepped};
+use crate::ike::{Command, Event, IkeState, Retired, What};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -130,4 +132,27 @@ fn jitter_is_of_the_lifetime_that_was_agreed_upon() {
         let left = net.sides[A].only().rekey_at.duration_since(net.now);
         assert!((719..=800).contains(&left.as_secs()), "{left:?}");
     }
+}
+
+#[test]
+fn a_pair_that_is_deleted_before_the_last_message_of_its_quick_mode_is_made_again() {
+    let mut stepped = Stepped::before(MESSAGES);
+    let third = stepped.octets();
+    let net = &mut stepped.net;
+    net.flights.clear();
+    let (now, spi_in) = (net.now, net.sides[A].only().spi_in);
+    let endpoint = &mut net.sides[A].endpoint;
+    let current = endpoint.core.slots[&TUNNEL].current.unwrap();
+    endpoint.with(now, current, |core, sa| {
+        informational::delete_esp(core, sa, &[spi_in]);
+    });
+    child::retire(&mut endpoint.core, TUNNEL, spi_in, Retired::Deleted);
+    net.drain(A);
+    net.run(LATENCY * 2);
+    assert!(net.sides[B].held.is_empty());
+    let late = flight(net, B, third);
+    net.deliver(&late);
+    net.run(SECOND * 10);
+    net.assert_agree();
+    assert!(!net.sides[B].held.is_empty());
 }
