@@ -79,6 +79,11 @@ impl Slot {
         self.children.iter().rev().find(|child| child.is_in_use())
     }
 
+    /// The inbound SPI of that pair.
+    pub(super) fn spi_in_use(&self) -> Option<Spi> {
+        self.child_in_use().map(|child| child.spi_in)
+    }
+
     /// The next deadline of its pairs and wishes.
     pub(super) fn next_deadline(&self) -> Option<(Instant, Timer)> {
         let tasks = self.tasks.iter().map(|(at, _)| (*at, Timer::Task));
@@ -131,7 +136,7 @@ pub(super) fn install(core: &mut Core, id: ConnectionId, now: Instant, agreed: A
         return;
     };
     let connection = slot.connection.clone();
-    let replaces = slot.child_in_use().map(|child| child.spi_in);
+    let replaces = slot.spi_in_use();
     let ours = connection.child_lifetime.hard;
     let hard = agreed.life.duration().map_or(ours, |life| life.min(ours));
     let life = agreed.life.least(offers::esp_life(&connection));

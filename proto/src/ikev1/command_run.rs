@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::core::Core;
+use super::core::{Core, Slot};
 use super::endpoint::Endpoint;
 use super::informational;
 use super::main_mode;
@@ -137,12 +137,9 @@ fn replace_child(
     meant: Option<Spi>,
 ) -> Result<(), CommandError> {
     current(endpoint, id)?;
-    let spi_in = endpoint
-        .core
-        .slots
-        .get(&id)
-        .and_then(|slot| slot.child_in_use())
-        .map(|child| child.spi_in)
+    let slot = endpoint.core.slots.get(&id);
+    let spi_in = slot
+        .and_then(Slot::spi_in_use)
         .filter(|spi| meant.is_none_or(|meant| meant == *spi))
         .ok_or(CommandError::NotEstablished)?;
     endpoint.core.ask(id, now, Task::Quick(Some(spi_in)));

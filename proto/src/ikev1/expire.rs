@@ -151,7 +151,7 @@ fn task_of(endpoint: &mut Endpoint, now: Instant, id: ConnectionId, task: Task) 
     let Some(slot) = endpoint.core.slots.get(&id) else {
         return;
     };
-    let in_use = slot.child_in_use().map(|child| child.spi_in);
+    let in_use = slot.spi_in_use();
     let is_wanted = match task {
         Task::Quick(replaces) => replaces == in_use,
         Task::QuickIfNone => in_use.is_none(),

@@ -6,7 +6,7 @@ use adit_crypto::v1::KeyPair;
 
 use super::child::{self, Agreed};
 use super::connection::Connection;
-use super::core::Core;
+use super::core::{Core, Slot};
 use super::hash::Which;
 use super::ids;
 use super::informational;
@@ -213,12 +213,7 @@ pub(super) fn refused(core: &mut Core, sa: &mut Sa, now: Instant, why: Failure) 
         return;
     };
     core.event(Event::Refused(id, why));
-    let in_use = core
-        .slots
-        .get(&id)
-        .and_then(|slot| slot.child_in_use())
-        .map(|child| child.spi_in);
-    match in_use {
+    match core.slots.get(&id).and_then(Slot::spi_in_use) {
         Some(spi_in) => core.ask(id, now + AGAIN, Task::Quick(Some(spi_in))),
         None => sa.delete(core, End::Down(DownWhy::NoChild)),
     }
