@@ -217,7 +217,7 @@ fn probe(core: &mut Core, sa: &mut IkeSa, now: Instant) {
     sent.repeat_at = sent.repeat_at.max(now + sent.wait);
     core.counters.retransmits += 1;
     let (exchange, number) = (request.exchange, request.message_id);
-    for octets in &request.sent.octets {
+    for octets in &sent.octets {
         core.transmit(path, octets.clone());
     }
     core.trace(sa.id(), || {

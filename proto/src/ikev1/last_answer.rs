@@ -38,7 +38,7 @@ impl LastAnswer {
         (id, path): (Option<ConnectionId>, Path),
         (header, octets): (Header, &[u8]),
     ) -> bool {
-        let is_same = self.taken == Some(digest(octets));
+        let is_same = self.taken.is_some_and(|taken| taken == digest(octets));
         if is_same
             && let Some(answer) = &self.answer
             && self.answered.may_repeat(now)

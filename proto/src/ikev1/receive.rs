@@ -115,8 +115,8 @@ fn of_sa(core: &mut Core, sa: &mut Sa, now: Instant, path: Path, message: (Heade
     }
 }
 
-/// A message behind phase 1, decrypted into `chain`, with the IV of its exchange as far as that has begun. None where its HASH does not verify,
-/// which is counted: nothing of such a message is to be believed.
+/// A message behind phase 1, decrypted into `chain`: with `iv` where its exchange has begun. None where its HASH does not verify, which is
+/// counted: nothing of such a message is to be believed.
 pub(super) fn proven<'a>(
     core: &mut Core,
     sa: &Sa,
