@@ -31,7 +31,7 @@ pub(super) type OuterId = Option<NetnsId>;
 /// Which namespace a descriptor is of; none is the daemon's own, also where the configuration names it.
 pub(super) fn identity(netns: Option<&Arc<OwnedFd>>) -> io::Result<OuterId> {
     let Some(netns) = netns else { return Ok(None) };
-    let (named, own) = (NetnsId::of(netns)?, NetnsId::of(Netns::Current.open()?)?);
+    let (named, own) = (NetnsId::of(netns)?, Netns::Current.id()?);
     Ok((named != own).then_some(named))
 }
 

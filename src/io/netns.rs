@@ -60,6 +60,11 @@ impl Netns {
             )),
         }
     }
+
+    /// Which one it is: two names may be of the same. The error names the path.
+    pub fn id(&self) -> io::Result<NetnsId> {
+        NetnsId::of(self.open()?)
+    }
 }
 
 /// Which network namespace a descriptor is of: the same for every descriptor of it.

@@ -40,10 +40,11 @@ impl Learns {
     /// Of a client whose peers have names that are resolved by its interface's routes everything is never guarded.
     fn of(config: &TunnelConfig) -> Self {
         let is_name = |remote: &Remote| matches!(remote, Remote::Name(_));
-        let shares = config.netns == config.outer_netns;
+        // One that cannot be opened ends the start.
+        let shares = || config.netns.id().ok() == config.outer_netns.id().ok();
         if !config.ike.as_ref().is_some_and(IkeConfig::is_client) {
             Self::Nothing
-        } else if shares && config.remotes.iter().any(is_name) {
+        } else if config.remotes.iter().any(is_name) && shares() {
             Self::Networks
         } else {
             Self::Everything

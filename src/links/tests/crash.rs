@@ -1,6 +1,7 @@
 //! What a crash leaves.
 
 use super::*;
+use crate::config::Config;
 
 #[test]
 fn guards_and_what_leads_beside_them_stay_with_the_tunnel_and_the_next_start_removes_them() {
@@ -95,4 +96,21 @@ fn a_tunnel_takes_over_no_more_than_it_could_have_learned() {
     assert_eq!(site.assign(&learned()), [""; 0]);
     assert_eq!(site.crash(Learns::Nothing), None);
     assert_eq!(site.routes(), ["10.99.0.0/16 guard"]);
+}
+
+#[test]
+fn two_names_of_one_namespace_tell_alike_what_a_client_can_have_learned() {
+    let [inside, other] = [(); 2].map(|()| netns::create_anonymous().unwrap());
+    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
+    let learns = |outer: &OwnedFd| {
+        let text = format!(
+            "[tunnel.easy]\nmode = \"esp\"\nremote = \"vpn.example\"\nnetns = {:?}\nouter-netns = {:?}\nike = {{ version = 1, easy-vpn = {{ group = \"unity\", group-key-file = \"unity.key\", user = \"alice\", password-file = \"alice.pw\" }} }}\n",
+            path(&inside),
+            path(outer)
+        );
+        let config = Config::parse("adit.toml".as_ref(), &text).unwrap();
+        Guarded::new(TUNNEL, &config.tunnels[0]).unwrap().learns
+    };
+    assert_eq!(learns(&inside.try_clone().unwrap()), Learns::Networks);
+    assert_eq!(learns(&other), Learns::Everything);
 }
