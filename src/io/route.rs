@@ -171,6 +171,14 @@ impl Netlink {
         )
     }
 
+    /// As [`Self::remove_route`], but one that is gone already is removed.
+    pub fn remove_route_if_there(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        match self.remove_route(route) {
+            Err(error) if error.errno() == Errno::SRCH => Ok(()),
+            result => result,
+        }
+    }
+
     /// The unicast and unreachable routes of the main table that fit the filter.
     pub fn routes(&mut self, filter: RouteFilter) -> Result<Vec<Route>, NetlinkError> {
         let mut message = RouteMessage::default();

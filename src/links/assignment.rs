@@ -79,10 +79,8 @@ impl Assignment {
     ) -> Result<(), LinkError> {
         let mut result = Ok(());
         for &network in self.routes.iter().filter(|it| !kept.contains(it)) {
-            match netlink.remove_route(&Route::learned(network, index, None)) {
-                Err(error) if error.errno() != Errno::SRCH => result = result.and(Err(error)),
-                Ok(()) | Err(_) => {}
-            }
+            let route = Route::learned(network, index, None);
+            result = result.and(netlink.remove_route_if_there(&route));
         }
         Ok(result?)
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rustix::io::Errno;
-
 use crate::dataplane::TunnelId;
 use crate::io::address::Prefix;
 use crate::io::netlink::{Netlink, NetlinkError};
@@ -100,7 +98,7 @@ impl Beside {
     pub(super) fn sweep(&self, netlink: &mut Netlink) -> Result<usize, NetlinkError> {
         let left = self.left(netlink)?;
         for route in &left {
-            remove(netlink, route)?;
+            netlink.remove_route_if_there(route)?;
         }
         Ok(left.len())
     }
@@ -124,7 +122,7 @@ impl Beside {
         let mut result = Ok(());
         for route in before {
             if !self.needs(&route) {
-                result = result.and(remove(netlink, &route));
+                result = result.and(netlink.remove_route_if_there(&route));
             }
         }
         result
@@ -146,14 +144,6 @@ fn way<'a>(routes: &[&'a Route], network: Prefix) -> Option<&'a Route> {
         (route.destination.length, std::cmp::Reverse(metric))
     };
     routes.iter().filter(holds).max_by_key(better).copied()
-}
-
-/// A route that is gone already is removed.
-fn remove(netlink: &mut Netlink, route: &Route) -> Result<(), NetlinkError> {
-    match netlink.remove_route(route) {
-        Err(error) if error.errno() == Errno::SRCH => Ok(()),
-        result => result,
-    }
 }
 
 #[cfg(test)]

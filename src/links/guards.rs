@@ -118,7 +118,7 @@ impl Guards {
         let mut result = Ok(());
         for prefix in prefixes {
             if !self.needs(prefix) {
-                result = result.and(remove(netlink, prefix));
+                result = result.and(netlink.remove_route_if_there(&Route::guard(prefix)));
             }
         }
         result
@@ -158,7 +158,7 @@ impl Guards {
     fn remove_unneeded(&self, netlink: &mut Netlink) -> Result<usize, NetlinkError> {
         let left = self.left(netlink)?;
         for &prefix in &left {
-            remove(netlink, prefix)?;
+            netlink.remove_route_if_there(&Route::guard(prefix))?;
         }
         Ok(left.len())
     }
@@ -211,13 +211,5 @@ impl fmt::Debug for Guards {
             .field("held", &self.held)
             .field("hold", &self.hold)
             .finish_non_exhaustive()
-    }
-}
-
-/// A guard that is gone already is removed.
-fn remove(netlink: &mut Netlink, prefix: Prefix) -> Result<(), NetlinkError> {
-    match netlink.remove_route(&Route::guard(prefix)) {
-        Err(error) if error.errno() == Errno::SRCH => Ok(()),
-        result => result,
     }
 }

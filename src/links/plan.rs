@@ -100,10 +100,7 @@ impl Plan {
         assignment: &Assignment,
     ) -> Result<(), LinkError> {
         for &route in &self.routes {
-            match netlink.remove_route(&Route::through(route, index)) {
-                Err(error) if error.errno() != Errno::SRCH => return Err(error.into()),
-                Ok(()) | Err(_) => {}
-            }
+            netlink.remove_route_if_there(&Route::through(route, index))?;
         }
         assignment.withdraw_routes(&[], netlink, index)
     }

@@ -207,6 +207,7 @@ fn routes_are_added_replaced_and_removed() {
         site.netlink.remove_route(&route).unwrap();
         let gone = site.netlink.remove_route(&route).unwrap_err();
         assert_eq!(gone.errno(), Errno::SRCH);
+        assert_eq!(site.netlink.remove_route_if_there(&route), Ok(()));
         assert_eq!(site.netlink.routes(OURS).unwrap(), []);
     }
 }
