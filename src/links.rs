@@ -467,12 +467,12 @@ impl Lane {
             return Ok(());
         };
         let index = interface.device.as_ref().map(|device| device.index());
-        let before = std::mem::take(&mut interface.assignment);
-        let netns = interface.netns;
-        let mut done = Ok(());
+        let mut before = std::mem::take(&mut interface.assignment);
+        let (netns, mut done) = (interface.netns, Ok(()));
         if let (Some(index), Some(netlink)) = (index, self.namespaces.netlink(netns)) {
             done = before.withdraw_routes(&next.routes, netlink, index);
         }
+        before.routes.retain(|it| next.routes.contains(it));
         let kept = self.namespaces.assign(netns, (tunnel, index), &mut next);
         interface.assignment = next;
         done = done.and(kept);
