@@ -31,6 +31,7 @@ use crate::config::{Start, TunnelConfig};
 use crate::control::What;
 use crate::dataplane::TunnelId;
 use crate::ike_lane::{Act, ChildUp, IkeCommand, IkeLane, NewConnection};
+use attempt::Again;
 use credentials::Credentials;
 use lives::Lives;
 
@@ -339,15 +340,12 @@ impl Daemon {
             return;
         }
         ike.lose();
-        let seeks = ike.seeks;
         self.act_on(id, Act::Dead);
-        if seeks && self.is_by_hand(id) {
-            self.leave_to_operator(id, "peer not responding");
-        } else if seeks && is_dead {
-            self.next_remote(id);
-        } else if seeks {
-            self.same_remote(id, RETRY);
-        }
+        let again = match is_dead {
+            true => Again::NextRemote,
+            false => Again::SameRemote(RETRY),
+        };
+        self.seek_again(id, "peer not responding", again);
     }
 
     /// Makes new keys for the IKE SA or the child SA.

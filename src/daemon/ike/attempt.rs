@@ -17,6 +17,16 @@ use crate::io::raw::Family;
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// With which remote a tunnel looks for its peer again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Again {
+    NextRemote,
+    /// With the one in use, after this time.
+    SameRemote(Duration),
+    /// All of them failed: with the next one after this time.
+    AllRemotes(Duration),
+}
+
 impl Daemon {
     /// Begins with the peer at `address`, unless there is an attempt with it; another attempt and what is in use end.
     pub(in crate::daemon) fn initiate(&mut self, id: TunnelId, candidate: usize, address: IpAddr) {
@@ -74,12 +84,27 @@ impl Daemon {
         if ike.failures % remotes.max(1) != 0 {
             return self.next_remote(id);
         }
-        if tunnel.config.start == Start::Manual {
-            let why = tunnel.last_error.clone().unwrap_or_default();
-            return self.leave_to_operator(id, &why);
-        }
+        let why = tunnel.last_error.clone().unwrap_or_default();
         let pause = PAUSE.saturating_mul(1 << cycles.saturating_sub(1).min(5));
-        self.begin_again(id, jittered(pause.min(PAUSE_MAX)));
+        let again = Again::AllRemotes(jittered(pause.min(PAUSE_MAX)));
+        self.seek_again(id, &why, again);
+    }
+
+    /// The connection ended, or none could be made: a tunnel that looks for its peer does so again, but one that is connected by hand
+    /// when the operator says so.
+    pub(super) fn seek_again(&mut self, id: TunnelId, why: &str, again: Again) {
+        let Some(tunnel) = self.tunnels.get(&id).filter(|tunnel| tunnel.enabled) else {
+            return;
+        };
+        if !tunnel.ike.as_ref().is_some_and(|ike| ike.seeks) {
+            return;
+        }
+        match again {
+            _ if tunnel.config.start == Start::Manual => self.leave_to_operator(id, why),
+            Again::NextRemote => self.next_remote(id),
+            Again::SameRemote(pause) => self.same_remote(id, pause),
+            Again::AllRemotes(pause) => self.begin_again(id, pause),
+        }
     }
 
     /// Has the failover machine take the next remote.
@@ -178,11 +203,7 @@ impl Daemon {
         if is_elsewhere {
             ike.lose();
             self.act_on(id, Act::Dead);
-            if self.is_by_hand(id) {
-                self.leave_to_operator(id, "our address changed");
-            } else {
-                self.same_remote(id, RETRY);
-            }
+            self.seek_again(id, "our address changed", Again::SameRemote(RETRY));
         }
         is_elsewhere
     }

@@ -6,6 +6,7 @@ use adit_proto::ike::{DownWhy, Failure, IkeAlgorithms, IkeInfo, Path, Retired};
 use adit_proto::wire::esp::Spi;
 
 use super::super::{Daemon, Message as ToDaemon};
+use super::attempt::Again;
 use super::{Message, Phase, trace};
 use crate::config::{Nat, Start, UdpConfig};
 use crate::control::Event;
@@ -149,7 +150,6 @@ impl Daemon {
         }
         let event = Event::new(&tunnel.config.name, "ike-down", Instant::now());
         let event = event.because(why.to_string());
-        let seeks = ike.seeks && tunnel.enabled;
         let remote = tunnel.path.map(|path| path.remote);
         self.announce(match remote {
             Some(remote) => event.about(remote),
@@ -158,17 +158,13 @@ impl Daemon {
         if awaits_operator {
             self.withdraw_easy_vpn(id, GuardFate::Stay);
         }
-        let Some(pause) = pause.filter(|_| seeks) else {
-            return;
-        };
-        if self.is_by_hand(id) {
-            self.leave_to_operator(id, &why.to_string());
-        } else if why == DownWhy::NotAnswering {
-            self.next_remote(id);
-        } else {
+        let again = match (why, pause) {
+            (DownWhy::NotAnswering, _) => Again::NextRemote,
             // The peer is there: it is asked again, not in the same moment.
-            self.same_remote(id, pause);
-        }
+            (_, Some(pause)) => Again::SameRemote(pause),
+            (_, None) => return,
+        };
+        self.seek_again(id, &why.to_string(), again);
     }
 
     /// Begins with the same remote again after a moment.

@@ -11,12 +11,6 @@ use crate::ike_lane::Act;
 use crate::links::GuardFate;
 
 impl Daemon {
-    /// Whether each connection of the tunnel is made by hand.
-    pub(super) fn is_by_hand(&self, id: TunnelId) -> bool {
-        let tunnel = self.tunnels.get(&id);
-        tunnel.is_some_and(|tunnel| tunnel.config.start == Start::Manual)
-    }
-
     /// The connection ended, or none could be made, of a tunnel that is connected by hand.
     pub(super) fn leave_to_operator(&mut self, id: TunnelId, why: &str) {
         let Some(tunnel) = self.tunnels.get(&id) else {
