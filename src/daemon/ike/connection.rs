@@ -204,20 +204,22 @@ fn selectors(config: &TunnelConfig, networks: &[Prefix]) -> Vec<TrafficSelector>
             .map(|family| all(protocol, family))
             .to_vec();
     }
-    let network =
-        |prefix: &Prefix| TrafficSelector::new(protocol, prefix.network(), last_of(*prefix));
-    networks.iter().map(network).collect()
+    let networks = networks.iter();
+    networks.map(|it| network(protocol, *it)).collect()
 }
 
-/// The one that quick mode names: with GRE of the outer family.
+/// The one that quick mode names: that of the configuration, which has one in mode `esp`; with GRE all of the outer family.
 fn selector(config: &TunnelConfig, networks: &[Prefix]) -> TrafficSelector {
-    let outer = config.outer_families().first().copied();
-    let everything = || all(protocol(config.mode), outer.unwrap_or(Family::Ipv4));
-    let first = || selectors(config, networks).first().copied();
-    match config.mode {
-        Mode::Esp => first().unwrap_or_else(everything),
-        Mode::Gre | Mode::GreEsp => everything(),
+    let protocol = protocol(config.mode);
+    if let (Mode::Esp, [only, ..]) = (config.mode, networks) {
+        return network(protocol, *only);
     }
+    let outer = config.outer_families().first().copied();
+    all(protocol, outer.unwrap_or(Family::Ipv4))
+}
+
+fn network(protocol: u8, prefix: Prefix) -> TrafficSelector {
+    TrafficSelector::new(protocol, prefix.network(), last_of(prefix))
 }
 
 const fn protocol(mode: Mode) -> u8 {
