@@ -40,7 +40,7 @@ pub(super) struct Held {
 }
 
 impl Daemon {
-    /// Gets a tunnel ready whose interface is made in `netns` (none: the daemon's own): what a crash left there goes.
+    /// Gets a tunnel ready whose interface is made in `netns` (none: the daemon's own).
     pub(super) fn prepare_easy_vpn(&mut self, id: TunnelId, netns: Option<Arc<OwnedFd>>) {
         let tunnel = self.tunnels.get(&id).filter(|it| is_client(&it.config));
         let Some(interface) = tunnel.map(|tunnel| tunnel.config.interface.clone()) else {

@@ -28,9 +28,9 @@ const TABLE: &str = "adit-easy-vpn-";
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// The daemon starts, and made these interfaces in that namespace (none: the daemon's own): tables go that nobody has any more.
+    /// The daemon started, and made these interfaces in that namespace (none: the daemon's own): tables go that nobody has any more.
     Sweep(Option<Arc<OwnedFd>>, Vec<String>),
-    /// The tunnel has this interface in that namespace, and the same.
+    /// The tunnel has this interface in that namespace (none: the daemon's own).
     Prepare(TunnelId, Option<Arc<OwnedFd>>, String),
     /// Translates to the assigned address, and then has the link lane do the rest.
     Apply(TunnelId, Box<Assignment>),
@@ -100,9 +100,7 @@ impl Work {
                     }
                 },
                 Job::Prepare(id, netns, name) => {
-                    let swept = sweep(netns.as_ref(), std::slice::from_ref(&name));
                     self.interfaces.insert(id, Interface { netns, name });
-                    self.report(id, swept);
                 }
                 Job::Apply(id, assignment) => {
                     if let Some(IpAddr::V4(address)) = assignment.address {

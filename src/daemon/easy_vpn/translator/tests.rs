@@ -108,9 +108,12 @@ impl Site {
         }
     }
 
+    /// What a start asks for that made the interface.
     fn prepare(&self) {
-        let netns = self.router.fd.try_clone().unwrap();
-        let job = Job::Prepare(TUNNEL, Some(Arc::new(netns)), "easy".to_owned());
+        let netns = Arc::new(self.router.fd.try_clone().unwrap());
+        let job = Job::Prepare(TUNNEL, Some(netns.clone()), "easy".to_owned());
+        self.translator.post(job);
+        let job = Job::Sweep(Some(netns), vec!["easy".to_owned()]);
         self.translator.post(job);
     }
 
