@@ -65,14 +65,17 @@ pub(super) fn print_report(report: &Report) -> io::Result<()> {
 /// What is wrong with the files that a tunnel proves itself with, or weak about them.
 fn credential_trouble(ike: &IkeConfig) -> Option<String> {
     match &ike.credentials {
-        Credentials::Psk(file) => match (keys::read_psk(file), psk_key(ike)) {
-            (Ok(psk), key) if keys::is_weak_psk(&psk) => Some(format!(
-                "{key} {}: may be found by trying; adit keygen psk FILE makes a strong one",
-                file.display()
-            )),
-            (Ok(_), _) => None,
-            (Err(error), key) => Some(format!("{key} {error}")),
-        },
+        Credentials::Psk(file) => {
+            let key = ike.psk_key().last()?;
+            match keys::read_psk(file) {
+                Ok(psk) if keys::is_weak_psk(&psk) => Some(format!(
+                    "{key} {}: may be found by trying; adit keygen psk FILE makes a strong one",
+                    file.display()
+                )),
+                Ok(_) => None,
+                Err(error) => Some(format!("{key} {error}")),
+            }
+        }
         Credentials::Certificate {
             chain,
             key,
@@ -127,14 +130,6 @@ fn key_of_both_versions(config: &Config) -> Option<(&str, &str)> {
             .find(|(_, other)| keys::is_same_psk(&psk, other));
         same.map(|(other, _)| (tunnel.name.as_str(), other.name.as_str()))
     })
-}
-
-/// The key that names the file of the pre-shared key.
-fn psk_key(ike: &IkeConfig) -> &'static str {
-    match ike.easy_vpn() {
-        Some(_) => "group-key-file",
-        None => "psk-file",
-    }
 }
 
 /// What is wrong with the file of an Easy VPN user's password.

@@ -112,6 +112,14 @@ impl IkeConfig {
             .is_some_and(|it| it.client_mode == ClientMode::Client)
     }
 
+    /// The key that names the file of the pre-shared key, from the tunnel's table on.
+    pub fn psk_key(&self) -> &'static [&'static str] {
+        match self.easy_vpn() {
+            Some(_) => &["ike", "easy-vpn", "group-key-file"],
+            None => &["ike", "psk-file"],
+        }
+    }
+
     /// The age at which the IKE SA ends, renewed or not.
     pub fn hard(&self) -> Duration {
         self.after(self.rekey)

@@ -31,13 +31,10 @@ impl Credentials {
             config::Credentials::Psk(file) => {
                 let psk = keys::read_psk(file).map_err(|error| error.to_string())?;
                 if keys::is_weak_psk(&psk) {
-                    let key = match ike.easy_vpn() {
-                        Some(_) => "group-key-file",
-                        None => "psk-file",
-                    };
                     tracing::warn!(
                         tunnel,
-                        "ike.{key}: who records one attempt can guess so weak a key: `adit keygen psk FILE` draws a strong one"
+                        "{}: who records one attempt can guess so weak a key: `adit keygen psk FILE` draws a strong one",
+                        ike.psk_key().join(".")
                     );
                 }
                 let password = ike

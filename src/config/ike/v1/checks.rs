@@ -329,10 +329,8 @@ fn pre_shared(ike: &IkeConfig) -> Option<(&IkeConfig, &Path)> {
 
 /// Where the pre-shared key of a tunnel is named.
 fn key_place(tunnel: &Tunnel) -> &'static [&'static str] {
-    match given(&tunnel.table, &EASY_VPN) {
-        Some(_) => &["ike", "easy-vpn", "group-key-file"],
-        None => &["ike", "psk-file"],
-    }
+    let ike = tunnel.config.ike.as_ref();
+    ike.map_or(&["ike"], IkeConfig::psk_key)
 }
 
 fn other_version(tunnel: &Tunnel, first: &Tunnel, file: &Path) -> Problem {
