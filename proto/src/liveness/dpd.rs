@@ -21,6 +21,17 @@ pub enum DpdMode {
     OnDemand,
 }
 
+impl DpdMode {
+    /// The name in the configuration and in `status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Periodic => "periodic",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
 /// How a peer is watched over IKE. Values outside their bounds are brought into them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DpdConfig {

@@ -125,7 +125,7 @@ pub(in crate::config) fn dpd(tunnel: &Table) -> Option<DpdConfig> {
     let dpd = tunnel.value("dpd").table()?;
     let no_data = dpd.value("no-data").time();
     Some(DpdConfig {
-        mode: if is_word(&dpd, "mode", "periodic") {
+        mode: if is_word(&dpd, "mode", DpdMode::Periodic.name()) {
             DpdMode::Periodic
         } else {
             DpdMode::OnDemand

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use adit_proto::ike::{self, ChildMode};
 use adit_proto::ikev1::Assigned;
-use adit_proto::liveness::{DpdConfig, DpdMode};
+use adit_proto::liveness::DpdConfig;
 
 use super::super::tunnel::Managed;
 use crate::config::{ClientMode, IkeConfig};
@@ -160,11 +160,7 @@ fn dpd(
 ) -> DpdStatus {
     let next = known.and_then(|known| known.next_probe);
     DpdStatus {
-        mode: match config.mode {
-            DpdMode::Periodic => "periodic",
-            DpdMode::OnDemand => "on-demand",
-        }
-        .to_owned(),
+        mode: config.mode.name().to_owned(),
         interval_ms: millis(config.interval),
         retry_ms: millis(config.retry),
         attempts: config.attempts,

@@ -1,19 +1,16 @@
 //! Dead peer detection in the lines that `adit debug` and the log show between those of IKE's messages.
 
-use adit_proto::liveness::{DownReason, DpdConfig, DpdMode, Event as Seen, Evidence};
+use adit_proto::liveness::{DownReason, DpdConfig, Event as Seen, Evidence};
 
 /// What is said when a peer is there that is to be watched, or cannot be.
 pub(super) fn watched(dpd: &DpdConfig, answers_probes: bool) -> String {
     if !answers_probes {
         return "DPD: the peer did not say that it answers: it is never asked, and never dead for its silence".to_owned();
     }
-    let when = match dpd.mode {
-        DpdMode::Periodic => "periodic",
-        DpdMode::OnDemand => "on-demand",
-    };
     let seconds = |time: std::time::Duration| time.as_secs_f32();
     format!(
-        "DPD is enabled: {when} after {} s of silence, dead after {} unanswered at {} s",
+        "DPD is enabled: {} after {} s of silence, dead after {} unanswered at {} s",
+        dpd.mode.name(),
         seconds(dpd.interval),
         dpd.attempts,
         seconds(dpd.retry),
