@@ -53,7 +53,7 @@ pub(in crate::config) fn ike(tunnel: &Table, mode: Mode, folder: &Path) -> Optio
         rekey: ike.value("rekey").time()?,
         child_rekey: ike.value("child-rekey").time()?,
         child_packets: ike.value("child-packets").integer(),
-        child_octets: v1::build::child_octets(&ike).or_else(|| ike.value("child-octets").integer()),
+        child_octets: ike.value("child-octets").integer(),
         jitter_percent: ike.value("rekey-jitter").narrow()?,
         replay_window: ike.value("replay-window").narrow()?,
         retransmit: retransmit(&ike)?,

@@ -47,7 +47,7 @@ pub struct IkeConfig {
     pub child_rekey: Duration,
     /// Packets in one direction after which a child SA is renewed.
     pub child_packets: Option<u64>,
-    /// Octets in one direction after which a child SA is renewed.
+    /// Octets in one direction after which a child SA is renewed; version 2 only.
     pub child_octets: Option<u64>,
     /// Up to how many percent each of these limits is lowered at random: 0 to 50.
     pub jitter_percent: u8,

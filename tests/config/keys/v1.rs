@@ -82,9 +82,9 @@ pub(super) const ROWS: &[Row] = &[
         ("[\"sha1\", \"sha1\"]", "tunnel \"a\": ike.allow-insecure has \"sha1\" twice"),
         ("true", "tunnel \"a\": ike.allow-insecure is a boolean, expected an array of 1..=4, each \"3des\", \"sha1\", \"md5\" or \"modp1024\""),
     ]),
-    row!(IkeV1, "child-kilobytes", ESP, |c| (v1(c).child_kilobytes, c.tunnels[0].ike.clone().unwrap().child_octets), [
-        ("2560", "(Some(2560), Some(2359296))"),
-        ("4294967295", "(Some(4294967295), Some(3958241859072))"),
+    row!(IkeV1, "child-kilobytes", ESP, |c| v1(c).child_kilobytes, [
+        ("2560", "Some(2560)"),
+        ("4294967295", "Some(4294967295)"),
     ], [
         ("2559", "tunnel \"a\": ike.child-kilobytes 2559 below minimum 2560"),
         ("4294967296", "tunnel \"a\": ike.child-kilobytes 4294967296 above maximum 4294967295"),

@@ -14,9 +14,6 @@ use crate::config::types::Family;
 use crate::config::value::{Table, Value};
 use crate::io::address::Prefix;
 
-/// Octets of a kilobyte that the peer is told (RFC 2407 section 4.5).
-const KILOBYTE: u64 = 1024;
-
 /// What only version 1 has; none when a value that it needs is missing or refused.
 pub(in crate::config) fn v1(ike: &Table, folder: &Path) -> Option<IkeV1> {
     let easy_vpn = match ike.given("easy-vpn") {
@@ -56,12 +53,6 @@ pub(in crate::config) fn group(ike: &Table) -> Option<Identity> {
 /// The file of an Easy VPN remote's pre-shared key.
 pub(in crate::config) fn group_key(ike: &Table, folder: &Path) -> Option<PathBuf> {
     key_file(&ike.value("easy-vpn").table()?, "group-key-file", folder)
-}
-
-/// After how many octets IPsec SAs are renewed whose life is in kilobytes.
-pub(in crate::config) fn child_octets(ike: &Table) -> Option<u64> {
-    let kilobytes = ike.value("child-kilobytes").integer()?;
-    Some(kilobytes * KILOBYTE / 10 * 9)
 }
 
 /// Who brings the SAs of an Easy VPN remote up.
