@@ -107,28 +107,23 @@ fn credential_trouble(ike: &IkeConfig) -> Option<String> {
 
 /// Two tunnels of different versions of IKE whose files hold the same pre-shared key.
 fn key_of_both_versions(config: &Config) -> Option<(&str, &str)> {
-    let key = |tunnel: &TunnelConfig, is_v1: bool| {
-        let ike = tunnel
-            .ike
-            .as_ref()
-            .filter(|ike| ike.v1().is_some() == is_v1)?;
-        match &ike.credentials {
-            Credentials::Psk(file) => keys::read_psk(file).ok(),
-            Credentials::Certificate { .. } => None,
-        }
+    let of = |is_v1: bool| {
+        let psk = |tunnel: &TunnelConfig| {
+            let ike = tunnel.ike.as_ref();
+            match &ike.filter(|ike| ike.v1().is_some() == is_v1)?.credentials {
+                Credentials::Psk(file) => keys::read_psk(file).ok(),
+                Credentials::Certificate { .. } => None,
+            }
+        };
+        let tunnels = config.tunnels.iter();
+        let keys = tunnels.filter_map(|tunnel| Some((tunnel.name.as_str(), psk(tunnel)?)));
+        keys.collect::<Vec<_>>()
     };
-    let of = |is_v1| {
-        config
-            .tunnels
-            .iter()
-            .filter_map(move |tunnel| Some((tunnel, key(tunnel, is_v1)?)))
-    };
-    let second: Vec<_> = of(false).collect();
-    of(true).find_map(|(tunnel, psk)| {
-        let same = second
-            .iter()
-            .find(|(_, other)| keys::is_same_psk(&psk, other));
-        same.map(|(other, _)| (tunnel.name.as_str(), other.name.as_str()))
+    let second = of(false);
+    of(true).into_iter().find_map(|(name, psk)| {
+        let mut second = second.iter();
+        let same = second.find(|(_, other)| keys::is_same_psk(&psk, other));
+        same.map(|(other, _)| (name, *other))
     })
 }
 
