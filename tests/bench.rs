@@ -313,10 +313,27 @@ fn a_wire_without_udp_gso_carries_the_same_and_a_page_is_written() {
     let (said, complained) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}{complained}");
     assert!(said.contains("UDP flood, 1400 octets"), "{said}");
-    assert!(said.contains("UDP GSO off"), "{said}");
+    assert!(said.contains("UDP GSO off, TCP by "), "{said}");
     assert_eq!(complained, "");
     let html = std::fs::read_to_string(page.path()).unwrap();
     assert!(html.contains("<svg"), "{html}");
+}
+
+#[test]
+fn tcp_controls_congestion_as_told_or_nothing_is_measured() {
+    let arguments = ["--quick", "--tests", "tcp", "--congestion-control"];
+    let (output, _) = Bench::start(&[&arguments[..], &["reno"]].concat()).finish();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}{complained}");
+    assert!(said.contains("TCP by reno"), "{said}");
+    let (output, _) = Bench::start(&[&arguments[..], &["none-such"]].concat()).finish();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}{complained}");
+    assert_eq!(said, "");
+    assert!(
+        complained.starts_with("adit bench: congestion control \"none-such\": "),
+        "{complained}"
+    );
 }
 
 #[test]
