@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -17,6 +19,10 @@ use crate::io::netns;
 use crate::io::raw::Family;
 use crate::io::route::Route;
 use crate::io::tun::{OffloadSwitches, TunDevice, TunError};
+
+/// How long a device that was let go of may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_millis(200);
+const LOOK_AFTER: Duration = Duration::from_millis(5);
 
 /// What an interface is to look like.
 #[derive(Clone, Debug)]
@@ -50,7 +56,7 @@ impl Plan {
     ) -> Result<TunDevice, LinkError> {
         let inside = self.netns.as_ref().map(AsFd::as_fd);
         let device = netns::within(inside, || {
-            let device = TunDevice::create(&self.interface, self.offload)?;
+            let device = self.create()?;
             if self.on_dead.carrier && !self.on_dead.withdraw_routes {
                 for family in [Family::V4, Family::V6] {
                     if let Err(error) = link::ignore_routes_with_linkdown(family, &self.interface) {
@@ -68,6 +74,19 @@ impl Plan {
         self.add_addresses(netlink, device.index())?;
         assignment.add_address(netlink, device.index())?;
         Ok(device)
+    }
+
+    /// Makes the device once its name is free: one of ours that goes has it for a moment longer, in its worker and in the kernel.
+    fn create(&self) -> Result<TunDevice, TunError> {
+        let began = Instant::now();
+        loop {
+            let created = TunDevice::create(&self.interface, self.offload);
+            let is_taken = matches!(created, Err(TunError::NameTaken { .. }));
+            if !is_taken || began.elapsed() > GONE_WITHIN {
+                return created;
+            }
+            thread::sleep(LOOK_AFTER);
+        }
     }
 
     fn add_addresses(&self, netlink: &mut Netlink, index: u32) -> Result<(), LinkError> {

@@ -383,3 +383,19 @@ fn an_interface_that_is_deleted_with_the_peer_has_it_all_again_when_it_is_made_a
     assert_eq!(site.addresses(), ["10.1.2.3/32"]);
     assert_eq!(site.way("10.2.0.1"), Some("easy"));
 }
+
+#[test]
+fn an_interface_is_made_again_for_a_peer_that_comes_back_before_it_is_gone() {
+    let mut site = Site::new(OnDead {
+        delete: true,
+        ..OnDead::default()
+    });
+    site.verdict(true);
+    for _ in 0..5 {
+        let before = site.easy();
+        site.verdict(false);
+        site.verdict(true);
+        assert_ne!(site.easy(), None);
+        assert_ne!(site.easy(), before);
+    }
+}
