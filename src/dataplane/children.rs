@@ -1,5 +1,8 @@
 //! The pairs of security associations of a tunnel: one that is sent by, and those that may still receive (RFC 7296 section 2.8).
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
