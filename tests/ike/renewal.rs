@@ -64,25 +64,81 @@ fn renew(pair: &Pair, askers: &[usize], what: &str) {
     if let [_] = askers {
         return ask();
     }
+    let request = request(pair, what);
+    let logged = |words: [&str; 2]| [0, 1].map(|end| ends[end].log().matches(words[end]).count());
+    let wait = |arrow: &str, before: [usize; 2]| {
+        let words = format!("{arrow} {request}");
+        wait_for(&format!("both log {words}"), PATIENCE, || {
+            let now = logged([&words; 2]);
+            (now[0] > before[0] && now[1] > before[1]).then_some(())
+        });
+    };
+    let [sent, heard] = ["→", "←"].map(|arrow| logged([&format!("{arrow} {request}"); 2]));
     let nft = |what: &str| pair.sites.a.run("nft", &[what]);
-    if version(&pair.near) == 1 {
-        // What both have sent comes when both send it again.
-        nft(&mute("all", "udp dport 500"));
-        ask();
-        nft("delete table inet mute_all");
-        return;
-    }
-    let heard = || ends.map(|end| end.log().matches("← CREATE_CHILD_SA request").count());
-    let before = heard();
-    nft(&mute("responses", &format!("udp dport 500 {IS_RESPONSE}")));
     nft(&mute("all", "udp dport 500"));
     ask();
+    wait("→", sent);
+    let answers = Answers::of(pair, request);
+    let signs = answers.signs.each_ref().map(String::as_str);
+    let unanswered = logged(signs);
+    nft(&mute("answers", &answers.expression));
     nft("delete table inet mute_all");
-    wait_for("both hear of the other's request", PATIENCE, || {
-        let now = heard();
-        (now[0] > before[0] && now[1] > before[1]).then_some(())
-    });
-    nft("delete table inet mute_responses");
+    wait("←", heard);
+    assert_eq!(logged(signs), unanswered, "{what}: they did not cross");
+    nft("delete table inet mute_answers");
+}
+
+/// What the log calls the message that asks for new keys.
+fn request(pair: &Pair, what: &str) -> &'static str {
+    match (version(&pair.near), what) {
+        (1, "child") => "QUICK",
+        (1, _) => "MAIN",
+        (_, _) => "CREATE_CHILD_SA request",
+    }
+}
+
+/// The answers to what both ends have asked.
+struct Answers {
+    /// What matches them, and no request.
+    expression: String,
+    /// What the log of each end says once it has one.
+    signs: [String; 2],
+}
+
+impl Answers {
+    fn of(pair: &Pair, request: &str) -> Self {
+        let (expression, signs) = match request {
+            "QUICK" => {
+                let [near, far] = [&pair.near, &pair.far].map(message_id);
+                // Of ISAKMP's header, behind that of UDP, the message ID.
+                let answers = format!("{{ 192.0.2.2 . 0x{near}, 192.0.2.1 . 0x{far} }}");
+                (
+                    format!("ip saddr . @th,224,32 {answers}"),
+                    [near, far].map(|id| format!("← QUICK {id}")),
+                )
+            }
+            // The cookie of the responder, which the first message has not.
+            "MAIN" => (
+                "@th,128,64 != 0".to_owned(),
+                ["→ MAIN 00000000: KE"; 2].map(str::to_owned),
+            ),
+            _ => (
+                IS_RESPONSE.to_owned(),
+                ["← CREATE_CHILD_SA response"; 2].map(str::to_owned),
+            ),
+        };
+        Self {
+            expression: format!("udp dport 500 {expression}"),
+            signs,
+        }
+    }
+}
+
+/// The ID of the quick mode that this end began last.
+fn message_id(end: &Daemon) -> String {
+    let log = end.log();
+    let (_, last) = log.rsplit_once("→ QUICK ").unwrap();
+    last[..8].to_owned()
 }
 
 /// A table of nftables that drops what matches, coming and going.
