@@ -4,10 +4,9 @@ use crate::PATIENCE;
 use crate::adit_end::Adit;
 use crate::charon::Charon;
 use crate::common::wait_for;
-use crate::flood::Flood;
 use crate::link::Link;
 use crate::pair::{Initiator, Pair};
-use crate::rekey::{What, renew};
+use crate::rekey::{Manner, What, floods, nothing_is_lost, nothing_was_lost, only_pair, renew};
 
 /// The cookies and the SPI that both ends use. What was replaced stays with either for a while.
 fn in_use(pair: &Pair) -> (String, String) {
@@ -19,12 +18,8 @@ fn in_use(pair: &Pair) -> (String, String) {
             let cookies = &status["ike"]["spi_i"];
             let sas = pair.charon.sas();
             let sa = sas.iter().find(|sa| sa["initiator-spi"] == *cookies)?;
-            let children = pair.charon.children();
-            let [child] = &children[..] else { return None };
-            let spi = child["spi-out"].as_str()?;
-            let ours = pair.adit.spis();
-            let same = ours.contains(&u64::from_str_radix(spi, 16).ok()?);
-            (same && sa["state"] == "ESTABLISHED").then(|| (cookies.to_string(), spi.to_owned()))
+            let in_use = (cookies.to_string(), only_pair(pair)?);
+            Some(in_use).filter(|_| sa["state"] == "ESTABLISHED")
         },
     )
 }
@@ -38,63 +33,18 @@ pub(super) fn renews_phase_1(charon: &Charon, adit: &Adit) {
     charon.swanctl_succeeds(&["--rekey", "--ike-id", number]);
 }
 
-fn nothing_is_lost(link: &Link<'_>, initiator: Initiator) {
-    let pair = Pair::start(link, initiator);
-    let mut before = in_use(&pair);
-    let mut floods = [
-        Flood::start(&pair.sites.a, "10.77.1.1", "10.77.2.1", 6),
-        Flood::start(&pair.sites.b, "10.77.2.1", "10.77.1.1", 6),
-    ];
-    for (who, what) in [
-        (Initiator::Adit, What::Child),
-        (Initiator::Charon, What::Child),
-        (Initiator::Adit, What::Ike),
-        (Initiator::Charon, What::Child),
-        (Initiator::Charon, What::Ike),
-        (Initiator::Adit, What::Child),
-    ] {
-        if (who, what) == (Initiator::Charon, What::Ike) {
-            renews_phase_1(&pair.charon, &pair.adit);
-        } else {
-            renew(&pair, who, what);
-        }
-        let after = wait_for(
-            &format!("{who:?} renews {what:?}\n{}", pair.charon.log()),
-            PATIENCE,
-            || Some(in_use(&pair)).filter(|after| *after != before),
-        );
-        assert_eq!(after.0 != before.0, what == What::Ike, "{who:?}");
-        assert_eq!(after.1 != before.1, what == What::Child, "{who:?}");
-        before = after;
-    }
-    for flood in &mut floods {
-        assert!(flood.goes_on(), "the rekeys took too long");
-    }
-    nothing_was_lost(&pair, floods);
-}
-
-fn nothing_was_lost(pair: &Pair, floods: [Flood; 2]) {
-    for flood in floods {
-        let (sent, answered) = flood.finish();
-        assert_eq!(
-            sent,
-            answered,
-            "{}\n{}",
-            pair.adit.status(),
-            pair.charon.log()
-        );
-    }
-    let status = pair.adit.tunnel("t");
-    assert_eq!(status["ike"]["rekey_lost_packets"], 0, "{status}");
-    assert_eq!(status["state"], "up", "{status}");
-    assert_eq!(status["deaths"], 0, "{status}");
-    pair.assert_no_drops();
-}
+const MANNER: Manner = Manner {
+    settled: in_use,
+    renew: |pair, who, what| match (who, what) {
+        (Initiator::Charon, What::Ike) => renews_phase_1(&pair.charon, &pair.adit),
+        (Initiator::Charon, What::Child) | (Initiator::Adit, _) => renew(pair, who, what),
+    },
+};
 
 #[test]
 fn nothing_is_lost_when_either_end_renews_either_phase() {
     for initiator in Initiator::BOTH {
-        nothing_is_lost(&Link::version_1(), initiator);
+        nothing_is_lost(&Link::version_1(), initiator, MANNER);
     }
 }
 
@@ -105,7 +55,7 @@ fn nothing_is_lost_without_a_new_exchange_of_keys_in_quick_mode() {
         esp: "aes256-sha256",
         ..Link::version_1()
     };
-    nothing_is_lost(&link, Initiator::Adit);
+    nothing_is_lost(&link, Initiator::Adit, MANNER);
 }
 
 /// Lives of a few seconds: each end renews both phases again and again.
@@ -122,11 +72,7 @@ fn a_day_of_lives_that_end_in_fast_time_loses_nothing() {
             "rekey_time = 3s\nlife_time = 12s\nrand_time = 1s",
         );
     let pair = Pair::start(&link, Initiator::Adit);
-    let floods = [
-        Flood::start(&pair.sites.a, "10.77.1.1", "10.77.2.1", 14),
-        Flood::start(&pair.sites.b, "10.77.2.1", "10.77.1.1", 14),
-    ];
-    nothing_was_lost(&pair, floods);
+    nothing_was_lost(&pair, floods(&pair, 14));
     let log = pair.charon.log();
     let pairs = log.matches("CHILD_SA net{").count();
     let ikes = log.matches("established between").count();
