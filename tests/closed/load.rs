@@ -2,16 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use adit::io::netns::{self, Netns};
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{Namespace, wait_for};
+use crate::common::{Namespace, wait_for, within, within_named};
 use crate::site::{PATIENCE, Pair};
 
 /// In every packet of the load.
@@ -137,16 +135,6 @@ impl Drop for Load {
             let _ = thread.join();
         }
     }
-}
-
-/// Runs `f` in the namespace; what it opens stays there.
-pub(crate) fn within<T: Send>(site: &Namespace, f: impl FnOnce() -> T + Send) -> T {
-    within_named(&site.name, f)
-}
-
-fn within_named<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
-    let fd = Netns::Named(name.to_owned()).open().unwrap();
-    netns::within(Some(fd.as_fd()), f).unwrap()
 }
 
 fn payload() -> Vec<u8> {

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::capture::{Capture, Seen, Tap};
-use crate::common::wait_for;
+use crate::common::{Injector, wait_for};
 use crate::load::Load;
 use crate::site::{PATIENCE, Pair, SPI_A, Tunnel};
-use crate::wire::Injector;
 
 const KILLS: usize = 20;
 

@@ -10,9 +10,8 @@ use adit_proto::esp::{InboundSa, Lifetime, Limits};
 use adit_proto::wire::esp::Spi;
 
 use crate::capture::{Capture, Tap, esp_of};
-use crate::common::{Daemon, wait_for};
+use crate::common::{Daemon, Injector, wait_for};
 use crate::site::{Cause, PATIENCE, PERIOD, Pair, SPI_A, Tunnel, assert_on_time, worst_case};
-use crate::wire::Injector;
 
 #[test]
 fn requests_and_answers_of_both_ends_go_through_the_association() {

@@ -13,12 +13,18 @@
 
 mod daemon;
 mod namespace;
+mod wire;
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+use adit::io::netns::{self, Netns};
 
 // Aliases and no imports: what a test crate leaves out is dead code, which is expected, and no unused import.
 pub(crate) type Daemon = daemon::Daemon;
+pub(crate) type Delivery = wire::Delivery;
 pub(crate) type Events = daemon::Events;
+pub(crate) type Injector = wire::Injector;
 pub(crate) type Namespace = namespace::Namespace;
 pub(crate) type Sites = namespace::Sites;
 
@@ -42,4 +48,15 @@ pub(crate) fn wait_for<T>(
         );
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Runs `f` in the namespace; what it opens stays there.
+pub(crate) fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Send) -> T {
+    within_named(&namespace.name, f)
+}
+
+/// The same by the namespace's name.
+pub(crate) fn within_named<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
+    let fd = Netns::Named(name.to_owned()).open().unwrap();
+    netns::within(Some(fd.as_fd()), f).unwrap()
 }

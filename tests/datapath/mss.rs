@@ -4,10 +4,10 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 
 use etherparse::{TcpOptionElement, TcpSlice};
 
-use super::common::{Daemon, Sites};
+use super::common::{Daemon, Sites, within};
 use super::packet::Seen;
 use super::traffic::wait_for_ping;
-use super::wire::{Capture, within};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE, config};
 
 const TCP: u8 = 6;

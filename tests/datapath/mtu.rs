@@ -8,10 +8,10 @@
 
 use std::net::IpAddr;
 
-use super::common::{Daemon, Events, Namespace, Sites, wait_for};
+use super::common::{Daemon, Events, Injector, Namespace, Sites, wait_for};
 use super::packet::{self, Ip, KEY, Seen};
 use super::traffic::wait_for_ping;
-use super::wire::{Capture, Injector};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE, config, mtu_of, tunnel};
 
 const WRONG_KEY: u32 = 43;

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
 
-use super::common::{Daemon, Namespace, Sites};
+use super::common::{Daemon, Injector, Namespace, Sites, within};
 use super::packet::{self, Ip, Seen, UDP};
-use super::wire::{Capture, Injector, within};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE, config};
 
 const ECT1: u8 = 1;

@@ -4,9 +4,9 @@
 
 use std::net::IpAddr;
 
-use super::common::{Daemon, Sites, wait_for};
+use super::common::{Daemon, Injector, Sites, wait_for};
 use super::packet::{self, GRE, Ip, Seen};
-use super::wire::{Capture, Injector};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE, config};
 
 /// What the answerer gives at once, and each second after that.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::common::{Daemon, Sites, wait_for};
+use super::common::{Daemon, Injector, Sites, wait_for};
 use super::packet::{self, CHECKSUM, GRE, Ip, KEY, SEQUENCE, Seen};
-use super::wire::{Capture, Injector};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE, tunnel};
 
 const ROUTING: u16 = 0x4000;

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use super::PATIENCE;
-use super::common::{Namespace, wait_for};
-use super::wire::within;
+use super::common::{Namespace, wait_for, within};
 
 /// A block that repeats: its length is prime, so that a stream that lost or gained a whole number of packets differs.
 const BLOCK_OCTETS: usize = 65_521;

@@ -1,28 +1,17 @@
-//! Sockets inside namespaces: packets put on the wire as they stand, and packets taken from it.
+//! Packets taken from the wire.
 
 use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use adit::io::netns::{self, Netns};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::common::Namespace;
-use super::{Delivery, PATIENCE};
+use super::PATIENCE;
+use super::common::{Delivery, Namespace, within};
 
 /// EtherTypes, under which a packet socket gets what arrives and not what is sent.
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
-/// A raw socket of this protocol takes whole IP packets and receives none.
-const IPPROTO_RAW: i32 = 255;
 const CAPTURED_OCTETS_MAX: usize = 8 << 20;
-
-/// Runs `f` in the namespace; what it opens stays there.
-pub(crate) fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Send) -> T {
-    let fd = Netns::Named(namespace.name.clone()).open().unwrap();
-    netns::within(Some(fd.as_fd()), f).unwrap()
-}
 
 /// Everything of one family that arrives at any interface of a namespace from now on, also at a tunnel's.
 #[derive(Debug)]
@@ -80,43 +69,5 @@ impl Capture {
                 },
             }
         }
-    }
-}
-
-/// A way to send whole IP packets from a namespace, whatever their source says.
-#[derive(Debug)]
-pub(crate) struct Injector {
-    v4: Socket,
-    v6: Socket,
-}
-
-impl Injector {
-    pub(crate) fn new(namespace: &Namespace) -> Self {
-        within(namespace, || {
-            let open =
-                |domain| Socket::new(domain, Type::RAW, Some(Protocol::from(IPPROTO_RAW))).unwrap();
-            Self {
-                v4: open(Domain::IPV4),
-                v6: open(Domain::IPV6),
-            }
-        })
-    }
-
-    /// Sends a packet to the destination that its header names.
-    pub(crate) fn send(&self, packet: &[u8]) {
-        let (socket, to) = match packet[0] >> 4 {
-            4 => (
-                &self.v4,
-                IpAddr::from(*packet[16..].first_chunk::<4>().unwrap()),
-            ),
-            _ => (
-                &self.v6,
-                IpAddr::from(*packet[24..].first_chunk::<16>().unwrap()),
-            ),
-        };
-        let sent = socket
-            .send_to(packet, &SockAddr::from(SocketAddr::new(to, 0)))
-            .unwrap();
-        assert_eq!(sent, packet.len());
     }
 }

@@ -34,36 +34,9 @@ mod segmentation;
 mod site;
 mod trains;
 
-use std::net::IpAddr;
 use std::time::Duration;
+
+use common::Delivery;
 
 /// How long set-up may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// The family of the outer header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
-    V4,
-    V6,
-}
-
-impl Delivery {
-    const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    /// The address of that number on the wire between two sites.
-    fn address(self, number: u8) -> IpAddr {
-        let text = match self {
-            Self::V4 => format!("192.0.2.{number}"),
-            Self::V6 => format!("2001:db8::{number}"),
-        };
-        text.parse().unwrap()
-    }
-
-    /// Octets of the outer IP header.
-    const fn octets(self) -> u16 {
-        match self {
-            Self::V4 => 20,
-            Self::V6 => 40,
-        }
-    }
-}

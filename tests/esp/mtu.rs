@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Events, Namespace, wait_for};
+use super::common::{Daemon, Events, Injector, Namespace, wait_for};
 use super::packet::{self, Ip, Seen};
 use super::site::{Keys, Pair, Routed, Tunnel, udp_datagram};
 use super::traffic::{datagrams_arrive_intact, streams_arrive_intact, wait_for_ping};
-use super::wire::{Capture, Injector};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE};
 
 /// Mode, `udp`, and the inner MTU over a path of 1500 and of 1400 octets, over IPv4 and over IPv6.

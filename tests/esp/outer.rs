@@ -5,11 +5,11 @@ use std::net::{IpAddr, UdpSocket};
 use adit_crypto::Suite;
 use socket2::SockRef;
 
-use super::common::{Daemon, Namespace, Sites, wait_for};
+use super::common::{Daemon, Injector, Namespace, Sites, wait_for, within};
 use super::packet::{self, Ip, Seen};
 use super::site::{Keys, Pair, Tunnel, udp_datagram, with_trailer};
 use super::traffic::wait_for_ping;
-use super::wire::{Capture, Injector, within};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE};
 
 const ECT0: u8 = 2;

@@ -6,10 +6,9 @@ use std::net::IpAddr;
 
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Sites, wait_for};
+use super::common::{Daemon, Injector, Sites, wait_for};
 use super::packet::{self, Ip};
 use super::site::{ICV_OCTETS, Keys, PREFIX_OCTETS, Tunnel, udp_datagram, with_trailer};
-use super::wire::Injector;
 use super::{Delivery, PATIENCE};
 
 const IPV4: u8 = 4;

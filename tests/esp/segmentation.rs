@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use adit::io::ethtool;
 use adit_crypto::Suite;
 
-use super::common::Namespace;
+use super::common::{Namespace, within};
 use super::packet::{self, Seen};
 use super::site::{Keys, Pair, Tunnel};
 use super::traffic::{streams_arrive_intact, wait_for_ping};
-use super::wire::{Capture, within};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE};
 
 const STREAM_OCTETS: usize = 2_000_000;

@@ -8,10 +8,10 @@ use adit::io::raw::{Family, SendBatch};
 use adit::io::udp::{Segmentation, UdpSender, UdpSocket};
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Sites, wait_for};
+use super::common::{Daemon, Sites, wait_for, within};
 use super::packet::{self, Seen};
 use super::site::{Keys, Tunnel, udp_datagram, with_trailer};
-use super::wire::{Capture, within};
+use super::wire::Capture;
 use super::{Delivery, PATIENCE};
 
 const PORT: u16 = 4500;

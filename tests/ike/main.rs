@@ -27,17 +27,9 @@ mod routed;
 mod site;
 mod version1;
 
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use adit::io::netns::{self, Netns};
-use common::Namespace;
+use common::within;
 
 /// How long set-up may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Runs `f` in the namespace; what it opens stays there.
-fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Send) -> T {
-    let fd = Netns::Named(namespace.name.clone()).open().unwrap();
-    netns::within(Some(fd.as_fd()), f).unwrap()
-}

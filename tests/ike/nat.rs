@@ -1,7 +1,7 @@
 //! A peer behind a NAT that gives it another port.
 
 use super::PATIENCE;
-use super::common::Daemon;
+use super::common::{Daemon, Namespace};
 use super::routed::{INSIDE, OUTSIDE, ROUTER, Routed};
 use super::site::Tunnel;
 
@@ -15,7 +15,7 @@ fn packets_go_to_the_new_port_of_a_peer_that_was_heard_there_by_ike_alone() {
     };
     let tunnel = tunnel
         .with(r#"dpd = { mode = "periodic", interval = "1s", retry = "500ms", attempts = 10 }"#);
-    let start = |namespace: &super::Namespace, end: usize, local: &str| -> Daemon {
+    let start = |namespace: &Namespace, end: usize, local: &str| -> Daemon {
         // What the system says by itself where there is IPv6 would tell the new port too.
         namespace.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
         let config = tunnel.config(end);

@@ -2,23 +2,15 @@
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 
-use adit::io::netns::{self, Netns};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::PATIENCE;
-use super::common::Namespace;
+use super::common::{Namespace, within};
 
 const ESP: i32 = 50;
 const NATT_PORT: u16 = 4500;
 const OCTETS_MAX: usize = 65_536;
-
-/// Runs `f` in the namespace; what it opens stays there.
-pub(crate) fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Send) -> T {
-    let fd = Netns::Named(namespace.name.clone()).open().unwrap();
-    netns::within(Some(fd.as_fd()), f).unwrap()
-}
 
 /// Where scapy's packets leave and adit's arrive.
 #[derive(Debug)]

@@ -27,8 +27,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use adit::keys::{InboundState, KeyFile, OutboundState};
-use common::{Daemon, Namespace, Sites, wait_for};
-use far::{Far, within};
+use common::{Daemon, Namespace, Sites, wait_for, within};
+use far::Far;
 use oracle::{Association, Oracle};
 
 /// The program under test.

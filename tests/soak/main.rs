@@ -24,14 +24,12 @@ mod load;
 mod relay;
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use adit::io::netns::{self, Netns};
-use common::{Daemon, Namespace, wait_for};
+use common::{Daemon, Namespace, wait_for, within};
 use ledger::{Pages, balances};
 use load::{Datagrams, Stream, Way};
 use relay::Relay;
@@ -54,12 +52,6 @@ const MIXED: &[usize] = &[8, 20, 64, 200, 512, 1000, 1300, 1400, 3000, 9000];
 /// What is one packet each.
 const SINGLE: &[usize] = &[8, 64, 576, 1000, 1350];
 const NAMES: [&str; 2] = ["natt", "gre"];
-
-/// Runs `f` in the namespace; what it opens stays there.
-fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Send) -> T {
-    let fd = Netns::Named(namespace.name.clone()).open().unwrap();
-    netns::within(Some(fd.as_fd()), f).unwrap()
-}
 
 struct Course {
     a: Namespace,
