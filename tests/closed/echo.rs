@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::{Daemon, Events, wait_for};
+use crate::common::{Daemon, Events, impair, wait_for};
 use crate::load::Load;
-use crate::site::{Cause, PATIENCE, Pair, Tunnel, assert_on_time, impair, worst_case};
+use crate::site::{Cause, PATIENCE, Pair, Tunnel, assert_on_time, worst_case};
 
 /// With inner addresses of one family only, so that the probe is of that family.
 fn of_family(inner_v6: bool) -> Tunnel {

@@ -3,13 +3,13 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{Daemon, Namespace, SLACK, Sites};
+use crate::common::{Daemon, SLACK, Sites, Turn, unix_us};
 
 /// How long anything may take that has no deadline of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,19 +22,6 @@ pub(crate) const SPI_B: u32 = 0x1002;
 pub(crate) const PERIOD: Duration = Duration::from_millis(200);
 pub(crate) const RETRIES: u32 = 3;
 
-/// Tests that load the machine or watch the clock run alone; the others beside each other.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-#[derive(Debug)]
-enum Turn {
-    Shared {
-        _guard: RwLockReadGuard<'static, ()>,
-    },
-    Alone {
-        _guard: RwLockWriteGuard<'static, ()>,
-    },
-}
-
 /// Two sites with default routes to each other and a key for each direction.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -46,14 +33,12 @@ pub(crate) struct Pair {
 impl Pair {
     /// Two sites beside those of other tests.
     pub(crate) fn new() -> Self {
-        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-        Self::of(Turn::Shared { _guard: guard })
+        Self::of(Turn::shared())
     }
 
     /// Two sites that have the machine for themselves.
     pub(crate) fn alone() -> Self {
-        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-        Self::of(Turn::Alone { _guard: guard })
+        Self::of(Turn::alone())
     }
 
     fn of(turn: Turn) -> Self {
@@ -257,7 +242,7 @@ impl Cause {
         const NAP: Duration = Duration::from_millis(5);
         let stalled_us = Arc::<AtomicU64>::default();
         let seen = Arc::downgrade(&stalled_us);
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let unix_us = unix_us();
         std::thread::spawn(move || {
             while let Some(stalled_us) = seen.upgrade() {
                 let start = Instant::now();
@@ -268,7 +253,7 @@ impl Cause {
             }
         });
         Self {
-            unix_us: u64::try_from(since_1970.as_micros()).unwrap(),
+            unix_us,
             stalled_us,
         }
     }
@@ -293,12 +278,4 @@ pub(crate) fn assert_on_time(down: &Value, cause: &Cause, worst: Duration) {
         since_cause <= worst + PERIOD + SLACK + stalled,
         "{since_cause:?} after its cause, not {worst:?}, {stalled:?} stalled: {down}"
     );
-}
-
-/// From here on `rule` decides over what arrives at a site; [`Sites::mend`] ends it.
-pub(crate) fn impair(site: &Namespace, rule: &str) {
-    let chain = "{ type filter hook ingress device wire priority 0; policy accept; }";
-    site.run("nft", &["add", "table", "netdev", "hole"]);
-    site.run("nft", &["add", "chain", "netdev", "hole", "in", chain]);
-    site.run("nft", &["add", "rule", "netdev", "hole", "in", rule]);
 }

@@ -13,10 +13,12 @@
 
 mod daemon;
 mod namespace;
+mod routed;
+mod turn;
 mod wire;
 
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit::io::netns::{self, Netns};
 
@@ -26,7 +28,9 @@ pub(crate) type Delivery = wire::Delivery;
 pub(crate) type Events = daemon::Events;
 pub(crate) type Injector = wire::Injector;
 pub(crate) type Namespace = namespace::Namespace;
+pub(crate) type Routed = routed::Routed;
 pub(crate) type Sites = namespace::Sites;
+pub(crate) type Turn = turn::Turn;
 
 /// What the scheduler may add to a protocol's deadline.
 pub(crate) const SLACK: Duration = Duration::from_millis(300);
@@ -59,4 +63,18 @@ pub(crate) fn within<T: Send>(namespace: &Namespace, f: impl FnOnce() -> T + Sen
 pub(crate) fn within_named<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
     let fd = Netns::Named(name.to_owned()).open().unwrap();
     netns::within(Some(fd.as_fd()), f).unwrap()
+}
+
+/// Microseconds since 1970 at this moment.
+pub(crate) fn unix_us() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since_1970.as_micros()).unwrap()
+}
+
+/// From here on `rule` decides over what arrives at a site; [`Sites::mend`] ends it.
+pub(crate) fn impair(site: &Namespace, rule: &str) {
+    let chain = "{ type filter hook ingress device wire priority 0; policy accept; }";
+    site.run("nft", &["add", "table", "netdev", "hole"]);
+    site.run("nft", &["add", "chain", "netdev", "hole", "in", chain]);
+    site.run("nft", &["add", "rule", "netdev", "hole", "in", rule]);
 }

@@ -138,18 +138,7 @@ impl Sites {
     /// From here on nothing from `a` reaches `b` (`towards_b`) or nothing from `b` reaches `a`; no link goes down to say so.
     pub(crate) fn black_hole(&self, towards_b: bool) {
         let receiver = if towards_b { &self.b } else { &self.a };
-        receiver.run("nft", &["add", "table", "netdev", "hole"]);
-        receiver.run(
-            "nft",
-            &[
-                "add",
-                "chain",
-                "netdev",
-                "hole",
-                "in",
-                "{ type filter hook ingress device wire priority 0; policy drop; }",
-            ],
-        );
+        super::impair(receiver, "drop");
     }
 
     /// Ends what [`Sites::black_hole`] began, both ways.

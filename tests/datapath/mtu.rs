@@ -1,14 +1,8 @@
 //! The interface's MTU: the path's minus the overhead, lowered by routers that are to be believed, and what is larger in fragments.
-//!
-//! ```text
-//!    a  wire ---------- west  r  east ---------- wire  b
-//!       192.0.2.1        .254   .254    198.51.100.2
-//!       2001:db8:1::1    ::fe   ::fe   2001:db8:2::2
-//! ```
 
 use std::net::IpAddr;
 
-use super::common::{Daemon, Events, Injector, Namespace, Sites, wait_for};
+use super::common::{Daemon, Events, Injector, Namespace, Routed, Sites, wait_for};
 use super::packet::{self, Ip, KEY, Seen};
 use super::traffic::wait_for_ping;
 use super::wire::Capture;
@@ -17,59 +11,18 @@ use super::{Delivery, PATIENCE, config, mtu_of, tunnel};
 const WRONG_KEY: u32 = 43;
 const OUR_KEY: u32 = 42;
 
-/// Two sites with a router between them, whose eastern link takes 1400 octets.
-struct Routed {
-    a: Namespace,
-    router: Namespace,
-    b: Namespace,
-}
-
 impl Routed {
-    fn new() -> Self {
-        let routed = Self {
-            a: Namespace::new(),
-            router: Namespace::new(),
-            b: Namespace::new(),
-        };
-        let router = &routed.router;
-        for key in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
-            router.sysctl(key, "1");
-        }
-        for (site, link, net4, net6, number) in [
-            (&routed.a, "west", "192.0.2", "2001:db8:1", 1),
-            (&routed.b, "east", "198.51.100", "2001:db8:2", 2),
-        ] {
-            router.ip(&format!(
-                "link add {link} type veth peer name wire netns {}",
-                site.name
-            ));
-            for (place, end, v4, v6) in [
-                (router, link, 254, "fe"),
-                (site, "wire", number, &*number.to_string()),
-            ] {
-                place.ip(&format!("link set {end} up"));
-                place.ip(&format!("addr add {net4}.{v4}/24 dev {end}"));
-                place.ip(&format!("addr add {net6}::{v6}/64 dev {end} nodad"));
-            }
-            site.ip(&format!("route add default via {net4}.254"));
-            site.ip(&format!("-6 route add default via {net6}::fe"));
-        }
-        router.ip("link set east mtu 1400");
+    /// The eastern link takes 1400 octets.
+    fn narrow() -> Self {
+        let routed = Self::new();
+        routed.router.ip("link set east mtu 1400");
         routed.b.ip("link set wire mtu 1400");
         routed
     }
 
-    fn addresses(delivery: Delivery) -> [IpAddr; 2] {
-        let texts = match delivery {
-            Delivery::V4 => ["192.0.2.1", "198.51.100.2"],
-            Delivery::V6 => ["2001:db8:1::1", "2001:db8:2::2"],
-        };
-        texts.map(|text| text.parse().unwrap())
-    }
-
     /// A tunnel in `a` or `b` with [`OUR_KEY`].
     fn config(delivery: Delivery, number: u8) -> String {
-        let mut ends = Self::addresses(delivery);
+        let mut ends = Self::ends(delivery, 0);
         if number == 2 {
             ends.reverse();
         }
@@ -157,7 +110,7 @@ fn with_ipv6_inside_the_mtu_stays_at_1280_and_larger_packets_leave_in_fragments(
 #[test]
 fn a_router_that_quotes_our_packet_lowers_the_mtu() {
     for delivery in Delivery::BOTH {
-        let sites = Routed::new();
+        let sites = Routed::narrow();
         let near = Daemon::start(&sites.a, &Routed::config(delivery, 1));
         let far = Daemon::start(&sites.b, &Routed::config(delivery, 2));
         near.wait_state("t", "up", PATIENCE);
@@ -189,7 +142,7 @@ fn a_router_that_quotes_our_packet_lowers_the_mtu() {
 
 /// An ICMP or ICMPv6 "too big" from the router, which quotes a packet from `a` to `to` with this GRE key.
 fn too_big(delivery: Delivery, to: IpAddr, key: u32, mtu: u32) -> Vec<u8> {
-    let [local, _] = Routed::addresses(delivery);
+    let [local, _] = Routed::ends(delivery, 0);
     let quoted =
         Ip::new(local, to, packet::GRE).packet(&packet::gre(KEY, packet::IPV4, &[key], &[0; 40]));
     let (router, protocol, kind, code): (IpAddr, _, _, _) = match delivery {
@@ -220,13 +173,13 @@ fn too_big(delivery: Delivery, to: IpAddr, key: u32, mtu: u32) -> Vec<u8> {
 #[test]
 fn a_forged_too_big_lowers_nothing_and_is_not_remembered_by_the_kernel_either() {
     for delivery in Delivery::BOTH {
-        let sites = Routed::new();
+        let sites = Routed::narrow();
         let near = Daemon::start(&sites.a, &Routed::config(delivery, 1));
         near.wait_state("t", "up", PATIENCE);
         let overhead = u64::from(delivery.octets() + 8);
         wait_for_mtu(&sites.a, 1500 - delivery.octets() - 8);
         let mut events = near.events();
-        let [_, remote] = Routed::addresses(delivery);
+        let [_, remote] = Routed::ends(delivery, 0);
         let (other, least) = match delivery {
             Delivery::V4 => ("198.51.100.3".parse().unwrap(), 576),
             Delivery::V6 => ("2001:db8:2::3".parse().unwrap(), 1280),

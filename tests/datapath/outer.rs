@@ -145,8 +145,8 @@ fn arriving(delivery: Delivery, more: &str, sent: &[(u8, u8, Option<u8>)]) -> u6
         let capture = Capture::start(&sites.a, family);
         for &(outer, tos, _) in sent {
             let text = [outer, tos];
-            let mut user = packet::udp(inner(family, 2), inner(family, 1), &text);
-            set_tos(&mut user, tos);
+            let user = packet::udp(inner(family, 2), inner(family, 1), &text);
+            let user = packet::with_tos(user, tos);
             let gre = packet::gre(0, protocol, &[], &user);
             let header = Ip {
                 tos: outer,
@@ -163,18 +163,6 @@ fn arriving(delivery: Delivery, more: &str, sent: &[(u8, u8, Option<u8>)]) -> u6
         }
     }
     near.drops("t", "ecn_unusable")
-}
-
-fn set_tos(packet: &mut [u8], tos: u8) {
-    if packet[0] >> 4 == 6 {
-        packet[0] |= tos >> 4;
-        packet[1] = packet[1] & 0x0f | tos << 4;
-    } else {
-        packet[1] = tos;
-        packet[10..12].fill(0);
-        let sum = packet::checksum(&packet[..20]);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    }
 }
 
 #[test]

@@ -94,6 +94,20 @@ pub(crate) fn checksum(octets: &[u8]) -> u16 {
     !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap()
 }
 
+/// The same IP packet with that TOS or traffic class.
+pub(crate) fn with_tos(mut packet: Vec<u8>, tos: u8) -> Vec<u8> {
+    if packet[0] >> 4 == 6 {
+        packet[0] = 0x60 | tos >> 4;
+        packet[1] = packet[1] & 0x0f | tos << 4;
+    } else {
+        packet[1] = tos;
+        packet[10..12].fill(0);
+        let sum = checksum(&packet[..20]);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    packet
+}
+
 /// A UDP datagram without a checksum where that is allowed; its content is `text`.
 pub(crate) fn udp(source: IpAddr, destination: IpAddr, text: &[u8]) -> Vec<u8> {
     let header = match (source, destination) {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::common::{Daemon, wait_for};
-use crate::site::{PATIENCE, Pair, Tunnel, impair};
+use crate::common::{Daemon, impair, wait_for};
+use crate::site::{PATIENCE, Pair, Tunnel};
 
 const FOUR: [&str; 4] = [
     "keepalive_requests_sent",

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{Daemon, Events};
+use crate::common::{Daemon, Events, unix_us};
 use crate::interface::Interface;
-use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time, unix_us};
+use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time};
 
 const PERIOD_US: u64 = 100_000;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{Daemon, wait_for};
-use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time, impair, unix_us};
+use crate::common::{Daemon, impair, unix_us, wait_for};
+use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time};
 
 const PERIOD: Duration = Duration::from_millis(200);
 const RETRIES: u32 = 3;

@@ -11,8 +11,8 @@ use adit::io::netns::{self, Netns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
-use crate::common::{Daemon, Namespace, SLACK, wait_for};
-use crate::site::{PATIENCE, Pair, Tunnel, both, unix_us};
+use crate::common::{Daemon, Namespace, SLACK, unix_us, wait_for};
+use crate::site::{PATIENCE, Pair, Tunnel, both};
 
 fn wait_all(daemon: &Daemon, state: &str, count: usize) -> Value {
     wait_for(

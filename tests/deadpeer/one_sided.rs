@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::common::Daemon;
-use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time, unix_us};
+use crate::common::{Daemon, unix_us};
+use crate::site::{PATIENCE, Pair, Tunnel, assert_on_time};
 use std::time::Duration;
 
 #[test]

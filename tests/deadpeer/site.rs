@@ -1,27 +1,13 @@
 //! Two sites with tunnels between them, and whose turn it is to load the machine.
 
 use std::ops::Deref;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::common::{Daemon, Namespace, SLACK, Sites};
+use crate::common::{Daemon, SLACK, Sites, Turn};
 use serde_json::Value;
 
 /// How long anything may take that has no deadline of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Tests that load the machine run alone; the others beside each other.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-#[derive(Debug)]
-enum Turn {
-    Shared {
-        _guard: RwLockReadGuard<'static, ()>,
-    },
-    Alone {
-        _guard: RwLockWriteGuard<'static, ()>,
-    },
-}
 
 /// Two sites, and the turn on the machine that goes with them.
 #[derive(Debug)]
@@ -33,18 +19,16 @@ pub(crate) struct Pair {
 impl Pair {
     /// Two sites beside those of other tests.
     pub(crate) fn new() -> Self {
-        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         Self {
-            _turn: Turn::Shared { _guard: guard },
+            _turn: Turn::shared(),
             sites: Sites::new(),
         }
     }
 
     /// Two sites that have the machine for themselves.
     pub(crate) fn alone() -> Self {
-        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         Self {
-            _turn: Turn::Alone { _guard: guard },
+            _turn: Turn::alone(),
             sites: Sites::new(),
         }
     }
@@ -204,12 +188,6 @@ pub(crate) fn millis(value: &Value) -> Duration {
     )
 }
 
-/// Microseconds since 1970 at this moment.
-pub(crate) fn unix_us() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(since_1970.as_micros()).unwrap()
-}
-
 /// Checks the times that a `down` event of a tunnel with `period` and `retries` tells, and when it came if its cause is known to
 /// have begun at `cause_us`.
 pub(crate) fn assert_on_time(down: &Value, cause_us: u64, period: Duration, retries: u32) {
@@ -238,12 +216,4 @@ pub(crate) fn assert_on_time(down: &Value, cause_us: u64, period: Duration, retr
         since_proof <= worst + SLACK,
         "{since_proof:?} after the last proof: {down}"
     );
-}
-
-/// From here on `rule` decides over what arrives at a site; [`Sites::mend`] ends it.
-pub(crate) fn impair(site: &Namespace, rule: &str) {
-    let chain = "{ type filter hook ingress device wire priority 0; policy accept; }";
-    site.run("nft", &["add", "table", "netdev", "hole"]);
-    site.run("nft", &["add", "chain", "netdev", "hole", "in", chain]);
-    site.run("nft", &["add", "rule", "netdev", "hole", "in", rule]);
 }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Namespace};
+use super::common::{Daemon, Namespace, Routed};
 use super::packet::Seen;
-use super::site::{Keys, Routed, Tunnel};
+use super::site::{Keys, Tunnel};
 use super::traffic::{datagrams_arrive_intact, streams_arrive_intact, wait_for_ping};
 use super::wire::Capture;
 use super::{Delivery, PATIENCE};

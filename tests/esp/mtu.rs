@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Events, Injector, Namespace, wait_for};
+use super::common::{Daemon, Events, Injector, Namespace, Routed, wait_for};
 use super::packet::{self, Ip, Seen};
-use super::site::{Keys, Pair, Routed, Tunnel, udp_datagram};
+use super::site::{Keys, Pair, Tunnel, udp_datagram};
 use super::traffic::{datagrams_arrive_intact, streams_arrive_intact, wait_for_ping};
 use super::wire::Capture;
 use super::{Delivery, PATIENCE};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use adit_crypto::Suite;
 
-use super::common::{Daemon, Injector, SLACK, Sites, wait_for};
+use super::common::{Daemon, Injector, Routed, SLACK, Sites, wait_for};
 use super::packet::{self, Seen};
-use super::site::{Keys, Routed, Tunnel, udp_datagram, with_trailer};
+use super::site::{Keys, Tunnel, udp_datagram, with_trailer};
 use super::traffic::{streams_arrive_intact, wait_for_ping};
 use super::wire::Capture;
 use super::{Delivery, PATIENCE};

@@ -140,7 +140,7 @@ fn arriving(more: &str, sent: &[(u8, u8, Option<u8>)]) {
                 for &(outer, tos, _) in sent {
                     seq += 1;
                     let user = packet::udp(inner(family, 2), inner(family, 1), &[outer, tos]);
-                    let user = with_tos(user, tos);
+                    let user = packet::with_tos(user, tos);
                     let sealed = keys.seal(2, tunnel.spi(2), seq, &payload(mode, &user));
                     let [local, remote] = tunnel.ends;
                     let packet = if udp == "true" {
@@ -148,7 +148,7 @@ fn arriving(more: &str, sent: &[(u8, u8, Option<u8>)]) {
                     } else {
                         Ip::new(remote, local, 50).packet(&sealed)
                     };
-                    injector.send(&with_tos(packet, outer));
+                    injector.send(&packet::with_tos(packet, outer));
                 }
                 for &(outer, tos, expected) in sent {
                     let Some(expected) = expected else { continue };
@@ -182,19 +182,6 @@ fn payload(mode: &str, user: &[u8]) -> Vec<u8> {
         let protocol = if is_v6 { packet::IPV6 } else { packet::IPV4 };
         with_trailer(&packet::gre(0, protocol, &[], user), GRE)
     }
-}
-
-fn with_tos(mut packet: Vec<u8>, tos: u8) -> Vec<u8> {
-    if packet[0] >> 4 == 6 {
-        packet[0] = 0x60 | tos >> 4;
-        packet[1] = packet[1] & 0x0f | tos << 4;
-    } else {
-        packet[1] = tos;
-        packet[10..12].fill(0);
-        let sum = packet::checksum(&packet[..20]);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    }
-    packet
 }
 
 #[test]

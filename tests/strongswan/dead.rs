@@ -1,11 +1,11 @@
 //! A charon that is gone from one moment to the next: noticed in time, in each way to ask for it, and welcomed back.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::PATIENCE;
-use crate::common::{Namespace, SLACK, wait_for};
+use crate::common::{Namespace, SLACK, unix_us, wait_for};
 use crate::flood::Flood;
 use crate::link::Link;
 use crate::pair::{Initiator, Pair};
@@ -27,11 +27,6 @@ pub(crate) const EAGER_CHARON: &str =
 fn link(dpd: &str) -> Link<'_> {
     let link = Link::new().adit(dpd, EAGER);
     link.charon(EAGER_CHARON, "", "")
-}
-
-pub(crate) fn unix_us() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(since_1970.as_micros()).unwrap()
 }
 
 pub(crate) fn carrier(site: &Namespace) -> bool {

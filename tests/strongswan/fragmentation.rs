@@ -1,6 +1,6 @@
 //! IKE messages in fragments (RFC 7383), those of either end.
 
-use crate::common::Namespace;
+use crate::common::impair;
 use crate::link::{Auth, Link};
 use crate::pair::{Initiator, Pair};
 use crate::pki::{P256, P384, Pki};
@@ -62,16 +62,5 @@ fn lost_fragments_are_sent_again_until_the_message_is_whole() {
         pair.wait_up();
         pair.sites.mend();
         pair.assert_carries();
-    }
-}
-
-/// From here on `rule` decides over what arrives at a site; [`crate::common::Sites::mend`] ends it.
-fn impair(site: &Namespace, rule: &str) {
-    for command in [
-        "add table netdev hole",
-        "add chain netdev hole in { type filter hook ingress device wire priority 0; policy accept; }",
-        &format!("add rule netdev hole in {rule}"),
-    ] {
-        site.run("nft", &[command]);
     }
 }

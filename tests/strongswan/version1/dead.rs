@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::PATIENCE;
-use crate::common::{SLACK, wait_for};
+use crate::common::{SLACK, unix_us, wait_for};
 use crate::dead::{
     EAGER, EAGER_CHARON, ON_DEMAND, PERIODIC, WORST_CASE, carrier, comes_back, is_noticed_in_time,
-    unix_us,
 };
 use crate::flood::Flood;
 use crate::link::Link;
