@@ -1,4 +1,5 @@
-//! What the namespace tests share: sites in namespaces, daemons in them, a way to wait for what they do.
+//! What the namespace tests share: sites in namespaces, daemons in them, what is sent between them, a way to wait
+//! for what they do.
 //!
 //! Everything is taken away when it goes out of scope, also in a test that fails. What a killed run left (names carry the process
 //! number) is taken away by the next one.
@@ -14,6 +15,7 @@
 mod daemon;
 mod namespace;
 mod routed;
+pub(crate) mod stream;
 mod turn;
 mod wire;
 

@@ -1,39 +1,12 @@
 //! TCP streams and UDP datagrams through a tunnel, each octet compared with what was sent.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::thread;
 
 use super::PATIENCE;
+use super::common::stream::{block, connect};
 use super::common::{Namespace, wait_for, within};
-
-/// A block that repeats: its length is prime, so that a stream that lost or gained a whole number of packets differs.
-const BLOCK_OCTETS: usize = 65_521;
-
-/// Octets that look random and are the same every time.
-fn block(octets: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[1]
-    };
-    std::iter::repeat_with(next).take(octets).collect()
-}
-
-/// Both ends of a TCP connection from `client` to `address`, which is in `server`.
-fn connect(client: &Namespace, server: &Namespace, address: IpAddr) -> (TcpStream, TcpStream) {
-    let listener = within(server, || TcpListener::bind((address, 0))).unwrap();
-    let to = listener.local_addr().unwrap();
-    let near = within(client, || TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
-    let (far, _) = listener.accept().unwrap();
-    for stream in [&near, &far] {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    }
-    (near, far)
-}
 
 /// Sends `octets` both ways at once over TCP and compares what arrives.
 pub(crate) fn streams_arrive_intact(
@@ -42,8 +15,8 @@ pub(crate) fn streams_arrive_intact(
     address: IpAddr,
     octets: usize,
 ) {
-    let (near, far) = connect(client, server, address);
-    let block = block(BLOCK_OCTETS);
+    let [near, far] = connect(client, server, address, PATIENCE);
+    let block = block();
     thread::scope(|scope| {
         for stream in [&near, &far] {
             scope.spawn(|| send(stream, &block, octets));
@@ -103,7 +76,7 @@ pub(crate) fn datagrams_arrive_intact(
     for socket in [&near, &far] {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
-    let block = block(BLOCK_OCTETS);
+    let block = block();
     let mut got = vec![0; block.len()];
     for octets in sizes {
         let sent = &block[octets % 251..][..octets];

@@ -1,7 +1,7 @@
 //! TCP streams and UDP datagrams between two inner addresses, all of whose octets are checked.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use adit::io::datagram;
 
 use super::common::Namespace;
+use super::common::stream::{BLOCK_OCTETS, block, connect};
 use super::{PATIENCE, within};
 
 /// Calls without progress that are a stall: on a busy machine loss after loss doubles TCP's patience beyond one interval.
 const STALL_CALLS: u32 = 4;
-/// A block that repeats: its length is prime, so that a stream that lost or gained a whole number of packets differs.
-const BLOCK_OCTETS: usize = 65_521;
 const RECEIVE_BUFFER_OCTETS: usize = 16 << 20;
 /// Time from one datagram to the next.
 const PACE: Duration = Duration::from_millis(2);
@@ -24,17 +23,6 @@ const NUMBER_OCTETS: usize = 8;
 
 /// A way through a tunnel: a site and its inner address at each end.
 pub(crate) type Way<'a> = [(&'a Namespace, IpAddr); 2];
-
-fn block() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[1]
-    };
-    std::iter::repeat_with(next).take(BLOCK_OCTETS).collect()
-}
 
 /// A TCP stream that goes on until it is finished.
 #[derive(Debug)]
@@ -50,14 +38,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Sends a block, rests for `pause`, sends the next.
     pub(crate) fn start(name: &str, [(near, _), (far, address)]: Way<'_>, pause: Duration) -> Self {
-        let listener = within(far, || TcpListener::bind((address, 0))).unwrap();
-        let to = listener.local_addr().unwrap();
-        let sender = within(near, || TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
-        let (receiver, _) = listener.accept().unwrap();
-        for stream in [&sender, &receiver] {
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        }
+        let [sender, receiver] = connect(near, far, address, PATIENCE);
         let (stop, octets) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let (its_stop, its_octets) = (Arc::clone(&stop), Arc::clone(&octets));
         let threads = vec![
