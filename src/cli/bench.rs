@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adit_crypto::Suite;
 use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser as _;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser as _};
 
 use crate::bench::model::Size;
 use crate::bench::{
@@ -64,7 +64,7 @@ pub struct Bench {
     #[arg(long)]
     pub no_udp_gso: bool,
     /// How TCP controls congestion: cubic, bbr, or what else the kernel has [default: as the system]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub congestion_control: Option<String>,
     /// Offloads to switch off in adit
     #[arg(long, value_enum, value_name = "OFFLOAD,...", value_delimiter = ',')]
@@ -283,6 +283,7 @@ mod tests {
             ["--loss-free", "9001"],
             ["--loss-free", "large"],
             ["--busy-poll", "11ms"],
+            ["--congestion-control", ""],
             ["--suite", "des"],
             ["--rounds", "0"],
             ["--mtu", "1279"],
