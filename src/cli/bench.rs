@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_crypto::Suite;
-use clap::builder::PossibleValuesParser;
-use clap::builder::{NonEmptyStringValueParser, TypedValueParser as _};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
 
 use crate::bench::model::Size;
 use crate::bench::{
